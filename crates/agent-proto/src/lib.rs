@@ -1,0 +1,1 @@
+//! Messages and service stubs of the guest agent protocol.

@@ -1,0 +1,3 @@
+//! vc, the command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! vc-guest-agent, PID 1 of the guest.
+
+fn main() {}

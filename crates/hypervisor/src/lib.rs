@@ -1,0 +1,1 @@
+//! The port through which virtual machine monitors are driven.

@@ -1,0 +1,1 @@
+//! OCI bundles to sandbox configuration and guest specifications.

@@ -1,0 +1,1 @@
+//! Start, identify, watch and end helper processes.

@@ -1,0 +1,1 @@
+//! Sandboxes and containers: the public operations.

@@ -1,0 +1,1 @@
+//! The directory tree that a sandbox shares with its guest.

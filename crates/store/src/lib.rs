@@ -1,0 +1,1 @@
+//! Durable sandbox records, leases and the undo ledger.

@@ -1,0 +1,1 @@
+//! Ids, units, configuration and lifecycle of virtual-machine sandboxes.

@@ -1,0 +1,1 @@
+//! Containers inside lightweight virtual machines.
