@@ -1,0 +1,18 @@
+//! What a hypervisor backend can do, declared as data and checked in one place above it.
+
+use serde::{Deserialize, Serialize};
+
+/// The abilities of a backend. A request beyond them is refused before any side effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Directories of the host can be shared with the guest.
+    pub filesystem_sharing: bool,
+    /// The machine can be paused and resumed.
+    pub pause: bool,
+    /// A running machine can be taken over by another process.
+    pub adopt: bool,
+    /// Block devices can be attached while the machine runs.
+    pub block_hotplug: bool,
+    /// Network devices can be attached while the machine runs.
+    pub network_hotplug: bool,
+}

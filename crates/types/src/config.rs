@@ -1,0 +1,116 @@
+//! What a caller asks for: the configuration of a sandbox and of its containers.
+//!
+//! Values here are already valid; they are stored with the sandbox and never change.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerId, Mebibytes, SandboxId, VcpuCount};
+
+/// Everything needed to make a sandbox, and to make it again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SandboxConfig {
+    /// The sandbox's id.
+    pub id: SandboxId,
+    /// The guest's host name; the id when absent.
+    pub hostname: Option<String>,
+    /// The virtual machine's memory.
+    pub memory: Mebibytes,
+    /// The virtual machine's CPUs.
+    pub vcpus: VcpuCount,
+    /// What the machine boots.
+    pub boot: BootConfig,
+    /// How the guest's agent behaves.
+    pub agent: AgentConfig,
+    /// The network namespace.
+    pub network: NetworkConfig,
+    /// When the sandbox ends.
+    pub lifetime: Lifetime,
+    /// The containers created with the sandbox, in order.
+    pub containers: Vec<ContainerConfig>,
+    /// Free annotations of the caller.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Kernel, root file system and kernel parameters of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootConfig {
+    /// The kernel: an uncompressed ELF with a PVH note boots fastest.
+    pub kernel: PathBuf,
+    /// The initial RAM disk with the agent in it.
+    pub initrd: PathBuf,
+    /// Further words for the kernel command line; later ones win.
+    pub kernel_params: Vec<String>,
+}
+
+/// What to expect of the guest's agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// How the host learns that the agent is up.
+    pub start: AgentStart,
+}
+
+/// How the host learns that the agent is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentStart {
+    /// The agent calls the host first, so that nothing polls: ours does.
+    Announces,
+    /// The host tries to connect until the agent answers: a stock kata-agent.
+    Polled,
+}
+
+/// Where the virtual machine's network is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NetworkConfig {
+    /// A namespace that exists; one is made for the sandbox when absent.
+    pub namespace: Option<PathBuf>,
+}
+
+/// When the sandbox ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifetime {
+    /// With its first container: the virtual machine is stopped when that container ends.
+    FirstContainer,
+    /// Only by a stop or delete.
+    Explicit,
+}
+
+/// A container within a sandbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    /// The container's id.
+    pub id: ContainerId,
+    /// The root file system on the host, absolute.
+    pub rootfs: PathBuf,
+    /// The runtime specification as the caller gave it (OCI runtime-spec 1.2).
+    pub spec: Spec,
+    /// Directories and files of the host that the container sees.
+    pub volumes: Vec<Volume>,
+}
+
+impl ContainerConfig {
+    /// Whether the init process gets a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.spec
+            .process()
+            .as_ref()
+            .and_then(|process| process.terminal())
+            .unwrap_or(false)
+    }
+}
+
+/// A file or directory of the host inside a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// The path on the host, absolute.
+    pub source: PathBuf,
+    /// The path in the container, absolute.
+    pub destination: PathBuf,
+    /// Writes by the container are refused.
+    pub read_only: bool,
+}
