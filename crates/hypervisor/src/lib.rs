@@ -1,1 +1,11 @@
-//! The port through which virtual machine monitors are driven.
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod error;
+mod machine;
+mod plan;
+
+pub use backend::{Backend, Launched};
+pub use error::{Error, ErrorKind};
+pub use machine::{Machine, MachineEvent, MachineEvents, MachineExit, SavedMachine};
+pub use plan::{Handoffs, MachinePlan, SharePlan};
