@@ -94,7 +94,7 @@ pub enum MachineEvent {
 /// A subscription to a machine's events; the stream ends with the machine.
 pub struct MachineEvents(Box<dyn FnMut() -> NextEvent + Send>);
 
-type NextEvent = std::pin::Pin<Box<dyn std::future::Future<Output = Option<MachineEvent>> + Send>>;
+type NextEvent = std::pin::Pin<Box<dyn Future<Output = Option<MachineEvent>> + Send>>;
 
 impl MachineEvents {
     /// Wraps a backend's source of events.
