@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Mebibytes, SandboxId, VcpuCount};
+use crate::{ContainerId, Error, Mebibytes, SandboxId, VcpuCount};
 
 /// Everything needed to make a sandbox, and to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,10 +88,9 @@ pub struct ContainerConfig {
     pub id: ContainerId,
     /// The root file system on the host, absolute.
     pub rootfs: PathBuf,
-    /// The runtime specification as the caller gave it (OCI runtime-spec 1.2).
+    /// The runtime specification as the caller gave it (OCI runtime-spec 1.2). Its bind mounts name
+    /// paths of the host.
     pub spec: Spec,
-    /// Directories and files of the host that the container sees.
-    pub volumes: Vec<Volume>,
 }
 
 impl ContainerConfig {
@@ -104,7 +104,7 @@ impl ContainerConfig {
     }
 }
 
-/// A file or directory of the host inside a container.
+/// A file or directory of the host inside a container, in text `host:guest[:ro]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// The path on the host, absolute.
@@ -113,4 +113,59 @@ pub struct Volume {
     pub destination: PathBuf,
     /// Writes by the container are refused.
     pub read_only: bool,
+}
+
+impl FromStr for Volume {
+    type Err = Error;
+
+    /// Parses `host:guest` or `host:guest:ro|rw`; both paths absolute.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refuse = |reason: &str| Err(Error::invalid("volume", text, reason));
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, destination, read_only) = match parts[..] {
+            [source, destination] | [source, destination, "rw"] => (source, destination, false),
+            [source, destination, "ro"] => (source, destination, true),
+            [_, _, _] => return refuse("the third part is ro or rw"),
+            _ => return refuse("write host:guest or host:guest:ro, for example /srv/www:/www:ro"),
+        };
+        if !source.starts_with('/') {
+            return refuse("the path on the host is not absolute");
+        }
+        if !destination.starts_with('/') {
+            return refuse("the path in the container is not absolute");
+        }
+        Ok(Self {
+            source: source.into(),
+            destination: destination.into(),
+            read_only,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_as_people_write_them() {
+        let volume = |read_only| Volume {
+            source: "/srv".into(),
+            destination: "/mnt".into(),
+            read_only,
+        };
+        assert_eq!("/srv:/mnt".parse(), Ok(volume(false)));
+        assert_eq!("/srv:/mnt:rw".parse(), Ok(volume(false)));
+        assert_eq!("/srv:/mnt:ro".parse(), Ok(volume(true)));
+        for text in [
+            "",
+            "/srv",
+            "srv:/mnt",
+            "/srv:mnt",
+            "/srv:/mnt:xx",
+            "/a:/b:ro:z",
+            ":",
+        ] {
+            assert!(text.parse::<Volume>().is_err(), "{text}");
+        }
+    }
 }
