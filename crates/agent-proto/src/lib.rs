@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod generated;
+pub mod text;
 
 pub use generated::{agent_ttrpc, csi, health, health_ttrpc, oci, types};
 /// The empty reply of most methods.
@@ -32,3 +33,13 @@ pub const HEALTH_SERVICE: &str = "grpc.Health";
 
 /// Largest ttrpc frame body, in bytes; both sides refuse more.
 pub const MAX_FRAME: usize = 4 << 20;
+
+/// Word in `AgentDetails.extra_features` of an agent that takes the OCI specification as it is:
+/// process limits, device rules, "unlimited" (-1) values. kata-agent 4.1 distorts these, so they
+/// are not sent to an agent that does not say this word.
+pub const EXACT_SPEC_FEATURE: &str = "vc-exact-spec";
+
+/// Word on the guest's kernel command line (`vc.announce_port=N`) that moves the first call to
+/// the host from [`ANNOUNCE_PORT`] to another port: with AF_VSOCK all guests of a host share its
+/// ports. 0 means that no call is made.
+pub const ANNOUNCE_PORT_PARAMETER: &str = "vc.announce_port";
