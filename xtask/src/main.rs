@@ -6,18 +6,13 @@ mod build;
 mod cache;
 mod cargo;
 mod cmd;
-mod codegen;
-mod gate;
 mod guest;
-mod layers;
 mod progress;
 mod real;
 mod rootfs;
 mod run;
 mod setup;
-mod tally;
 mod tasks;
-mod tidy;
 mod workspace;
 
 use std::process::ExitCode;

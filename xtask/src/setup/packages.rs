@@ -1,0 +1,175 @@
+//! The Debian packages: what is probed on the machine, and what is installed when the probe fails.
+//! A probe asks for the file that is used, not for the package, so that a program that somebody
+//! built by hand counts too.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::Apt;
+use crate::cache::Cache;
+use crate::cmd::is_installed;
+use crate::progress::note;
+
+/// How the machine shows that it has what a package brings.
+#[derive(Debug, Clone, Copy)]
+enum Probe {
+    /// A program in `PATH`.
+    Program(&'static str),
+    /// One of these files.
+    AnyFile(&'static [&'static str]),
+}
+
+impl Probe {
+    fn holds(self) -> bool {
+        match self {
+            Self::Program(name) => is_installed(name),
+            Self::AnyFile(paths) => paths.iter().any(|path| Path::new(path).exists()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Need {
+    package: &'static str,
+    probe: Probe,
+}
+
+const fn program(name: &'static str, package: &'static str) -> Need {
+    Need {
+        package,
+        probe: Probe::Program(name),
+    }
+}
+
+const fn file(paths: &'static [&'static str], package: &'static str) -> Need {
+    Need {
+        package,
+        probe: Probe::AnyFile(paths),
+    }
+}
+
+const NEEDS: &[Need] = &[
+    program("gcc", "gcc"),
+    file(
+        &[
+            "/usr/lib/x86_64-linux-gnu/libc.a",
+            "/usr/lib/aarch64-linux-gnu/libc.a",
+            "/usr/lib/libc.a",
+        ],
+        "libc6-dev",
+    ),
+    program("pkg-config", "pkg-config"),
+    file(&["/usr/include/seccomp.h"], "libseccomp-dev"),
+    program("qemu-system-x86_64", "qemu-system-x86"),
+    // QEMU 7 brings it as part of qemu-system-common; from QEMU 8 on it is a package of its own.
+    file(
+        &[
+            "/usr/lib/qemu/virtiofsd",
+            "/usr/libexec/virtiofsd",
+            "/usr/bin/virtiofsd",
+        ],
+        "virtiofsd",
+    ),
+    program("depmod", "kmod"),
+    program("ip", "iproute2"),
+    program("strace", "strace"),
+    program("runc", "runc"),
+];
+
+fn missing() -> Vec<&'static str> {
+    NEEDS
+        .iter()
+        .filter(|need| !need.probe.holds())
+        .map(|need| need.package)
+        .collect()
+}
+
+/// Installs what is missing.
+pub(super) fn ensure(cache: &Cache) -> Result<()> {
+    if missing().is_empty() {
+        return Ok(());
+    }
+    let _lock = cache.lock("setup")?;
+    let wanted = missing();
+    if !Apt::exists() {
+        bail!(
+            "{}, and this machine has no apt-get to install them with",
+            by_hand(&wanted)
+        );
+    }
+    if !is_root() {
+        bail!("{}: apt-get install {}", by_hand(&wanted), wanted.join(" "));
+    }
+    let apt = Apt::default();
+    // What QEMU brings along must not be asked for by name: in Debian 12 that package is missing.
+    let (late, first): (Vec<_>, Vec<_>) = wanted.iter().partition(|name| **name == "virtiofsd");
+    install(&apt, &first)?;
+    if !late.is_empty() && missing().contains(&"virtiofsd") {
+        install(&apt, &late)?;
+    }
+    let still = missing();
+    if !still.is_empty() {
+        bail!(
+            "installed, but still not found: what the packages {} bring",
+            still.join(" ")
+        );
+    }
+    Ok(())
+}
+
+fn install(apt: &Apt, packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    note(format!("installing {}", packages.join(" ")));
+    apt.install(packages).with_context(|| {
+        format!(
+            "cannot install {}: check the network and /etc/apt, or install them by hand",
+            packages.join(" ")
+        )
+    })
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!(
+        "these packages are missing and only root can install them: {}",
+        packages.join(" ")
+    )
+}
+
+/// Whether this process may install packages, by the effective user id of `/proc/self/status`.
+fn is_root() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| effective_user(&status) == Some(0))
+}
+
+fn effective_user(status: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_user_is_the_second_number() {
+        assert_eq!(
+            effective_user("Name:\tx\nUid:\t1000\t0\t1000\t0\n"),
+            Some(0)
+        );
+        assert_eq!(effective_user("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_probe_needs_one_of_its_files() {
+        assert!(Probe::AnyFile(&["/does-not-exist", "/proc/self/status"]).holds());
+        assert!(!Probe::AnyFile(&["/does-not-exist"]).holds());
+    }
+
+    #[test]
+    fn a_lack_is_told_by_package_name() {
+        assert!(by_hand(&["kmod", "strace"]).ends_with(": kmod strace"));
+    }
+}
