@@ -1,1 +1,26 @@
-//! Start, identify, watch and end helper processes.
+#![doc = include_str!("../README.md")]
+
+mod child;
+mod error;
+mod exit;
+mod identity;
+mod launcher;
+mod mark;
+mod procfs;
+mod program;
+mod sys;
+mod tail;
+mod thread;
+mod watch;
+
+pub use child::Child;
+pub use error::{Error, ErrorKind};
+pub use exit::Exit;
+pub use identity::{Identity, kill_and_wait};
+pub use launcher::{Launcher, Stream};
+pub use mark::{Mark, NONCE_VARIABLE, TAG_VARIABLE, find_by_nonce};
+pub use program::{Search, find_program};
+pub use rustix::process::Signal;
+pub use tail::OutputTail;
+pub use thread::{on_thread, on_thread_blocking};
+pub use watch::Watch;
