@@ -1,1 +1,22 @@
-//! Durable sandbox records, leases and the undo ledger.
+#![doc = include_str!("../README.md")]
+
+mod boot;
+mod codec;
+mod error;
+mod file;
+mod lease;
+mod ledger;
+mod lock;
+mod memory;
+mod record;
+mod store;
+
+pub use boot::BootId;
+pub use error::{Error, ErrorKind};
+pub use file::FileStore;
+pub use lease::{Backing, Claim, Lease, LeaseMode, Salvage};
+pub use ledger::{Entries, Ledger};
+pub use lock::Holder;
+pub use memory::MemoryStore;
+pub use record::{Blob, FORMAT, Record, Summary};
+pub use store::Store;
