@@ -1,1 +1,30 @@
-//! Client of the guest agent.
+#![doc = include_str!("../README.md")]
+
+mod announce;
+mod client;
+mod connect;
+pub mod copy;
+mod details;
+pub mod endpoint;
+mod error;
+mod fault;
+mod guard;
+pub mod guest_path;
+mod known;
+pub mod network;
+mod port;
+mod process;
+mod socket_path;
+pub mod spec;
+pub mod streams;
+mod words;
+
+pub use announce::AnnounceListener;
+pub use client::{Agent, Timeouts};
+pub use connect::{connect, connect_with_retry};
+pub use details::{GuestDetails, Version};
+pub use error::{Error, ErrorKind, Result};
+pub use fault::ProgramFault;
+pub use port::AgentPort;
+pub use process::{OutputStream, ProcessRef};
+pub use virtcontainers_types::AgentEndpoint;
