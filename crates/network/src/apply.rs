@@ -1,0 +1,68 @@
+//! Making a network namespace.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use virtcontainers_types::{SandboxId, UndoSink};
+
+use crate::undo::{Undo, record};
+use crate::{Error, ErrorKind, Namespace, directory, sys};
+
+/// The calling thread's network namespace (proc(5)).
+const OURS: &str = "/proc/thread-self/ns/net";
+
+/// Makes the network namespace `vc-ID` in `directory` (which is [`DIRECTORY`](crate::DIRECTORY)
+/// except in tests), with its loopback interface up. Blocks for some ten milliseconds at most.
+///
+/// What was entered in `undo` remains to be undone after an error too.
+///
+/// Errors: `AlreadyExists` when the name is taken; `Denied` when the process may not; `Unsupported`
+/// before Linux 5.8; `Internal`.
+pub fn create_namespace(
+    directory: &Path,
+    id: &SandboxId,
+    undo: &dyn UndoSink,
+) -> Result<Namespace, Error> {
+    let path = directory.join(format!("vc-{id}"));
+    let _held = directory::prepare(directory, undo)?;
+    if std::fs::symlink_metadata(&path).is_ok() {
+        let message = format!(
+            "a network namespace is at {} already; if nobody uses it, remove it with `ip netns \
+             delete vc-{id}`",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    record(undo, &path, &Undo::Namespace { path: path.clone() })?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o000)
+        .open(&path)
+        .map_err(|source| Error::system("make", &path, source))?;
+    // A thread of its own, which ends in the new namespace: no other work ever runs there.
+    let namespace = std::thread::scope(|scope| {
+        let maker = std::thread::Builder::new()
+            .name("vc-netns".to_owned())
+            .spawn_scoped(scope, || make(&path))
+            .map_err(|source| Error::system("start a thread to make", &path, source))?;
+        maker.join().unwrap_or_else(|_| {
+            let message = format!("the thread that makes {} panicked", path.display());
+            Err(Error::new(ErrorKind::Internal, message))
+        })
+    })?;
+    tracing::debug!(path = %path.display(), "made a network namespace");
+    Ok(Namespace::new(path, namespace.into()))
+}
+
+/// Leaves the calling thread in a new namespace, bound at `path`.
+fn make(path: &Path) -> Result<File, Error> {
+    sys::unshare_network()
+        .map_err(|source| Error::system("make the network namespace", path, source))?;
+    sys::loopback_up()
+        .map_err(|source| Error::system("take up the loopback interface of", path, source))?;
+    rustix::mount::mount_bind(OURS, path)
+        .map_err(|source| Error::system("bind the network namespace at", path, source))?;
+    File::open(OURS).map_err(|source| Error::system("open the network namespace", path, source))
+}

@@ -1,0 +1,128 @@
+//! What is written down before each effect, and how it is taken back.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use serde::{Deserialize, Serialize};
+use virtcontainers_types::{UndoEntry, UndoSink};
+
+use crate::directory::{hold, is_mount, remove_if_unused};
+use crate::namespace::{is_nsfs, open_path};
+use crate::{Error, ErrorKind};
+
+/// The owner of this crate's undo entries.
+pub const OWNER: &str = "network";
+/// The version of their payload, which is an [`Undo`] as JSON.
+pub const VERSION: u32 = 1;
+
+/// The payload of an undo entry, version 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "kebab-case")]
+pub enum Undo {
+    /// A directory of namespaces is bound onto itself, and made first if `made`. Undone when it is
+    /// empty only.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// It did not exist before.
+        made: bool,
+    },
+    /// A namespace is bound at a file that is made for it.
+    Namespace {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Takes back the effect of an entry of [`OWNER`], whether it happened or not. Blocks for a few
+/// system calls; safe twice.
+///
+/// Errors: `Invalid` for somebody else's entry; `Incompatible` and `Corrupt` for one that cannot
+/// be read; `Denied`, `Internal`.
+pub fn undo(entry: &UndoEntry) -> Result<(), Error> {
+    if entry.owner != OWNER {
+        let message = format!("an undo entry of {} was given to {OWNER}", entry.owner);
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    if entry.version != VERSION {
+        let message = format!(
+            "cannot read an undo entry of version {}; use the program that wrote it or a newer one",
+            entry.version
+        );
+        return Err(Error::new(ErrorKind::Incompatible, message));
+    }
+    let effect = Undo::deserialize(&entry.payload).map_err(|source| {
+        Error::new(ErrorKind::Corrupt, "cannot read an undo entry").with_source(source)
+    })?;
+    match effect {
+        Undo::Directory { path, made } => remove_if_unused(&path, made),
+        Undo::Namespace { path } => remove_namespace(&path),
+    }
+}
+
+/// Enters an effect; only then it may happen.
+pub(crate) fn record(undo: &dyn UndoSink, path: &Path, effect: &Undo) -> Result<(), Error> {
+    let entry = serde_json::to_value(effect)
+        .map_err(io::Error::from)
+        .and_then(|payload| {
+            undo.record(UndoEntry {
+                owner: OWNER.to_owned(),
+                version: VERSION,
+                payload,
+            })
+        });
+    entry.map_err(|source| Error::system("enter in the undo ledger the effect on", path, source))
+}
+
+fn remove_namespace(path: &Path) -> Result<(), Error> {
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    let Some(_held) = hold(directory)? else {
+        return Ok(());
+    };
+    loop {
+        let file = match open_path(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::system("open", path, error)),
+        };
+        let failed = |source| Error::system("look at", path, source);
+        let is_namespace = is_nsfs(&file).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        drop(file);
+        if is_namespace && is_mount(path)? {
+            unmount(path)?;
+            continue;
+        }
+        // The file that we made is empty and has nothing mounted on it.
+        if !metadata.is_file() || metadata.len() != 0 || is_mount(path)? {
+            let message = format!(
+                "{} is not the namespace that was made there; it is left alone",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::WrongState, message));
+        }
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::system("remove", path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        };
+    }
+}
+
+fn unmount(path: &Path) -> Result<(), Error> {
+    let plainly = rustix::mount::unmount(path, UnmountFlags::NOFOLLOW);
+    let result = match plainly {
+        // Somebody has it open by this path; the name goes all the same.
+        Err(Errno::BUSY) => {
+            rustix::mount::unmount(path, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)
+        }
+        result => result,
+    };
+    result.map_err(|source| Error::system("unmount", path, source))
+}
