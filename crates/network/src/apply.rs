@@ -4,32 +4,41 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use virtcontainers_types::{SandboxId, UndoSink};
+use virtcontainers_types::UndoSink;
 
 use crate::undo::{Undo, record};
-use crate::{Error, ErrorKind, Namespace, directory, sys};
+use crate::{DIRECTORY, Error, ErrorKind, Namespace, directory, sys};
 
 /// The calling thread's network namespace (proc(5)).
 const OURS: &str = "/proc/thread-self/ns/net";
 
-/// Makes the network namespace `vc-ID` in `directory` (which is [`DIRECTORY`](crate::DIRECTORY)
-/// except in tests), with its loopback interface up. Blocks for some ten milliseconds at most.
+/// Makes the network namespace `name` in [`DIRECTORY`], with its loopback interface up. Blocks for
+/// some ten milliseconds at most.
 ///
 /// What was entered in `undo` remains to be undone after an error too.
 ///
-/// Errors: `AlreadyExists` when the name is taken; `Denied` when the process may not; `Unsupported`
-/// before Linux 5.8; `Internal`.
-pub fn create_namespace(
+/// Errors: `Invalid` for a name that is no file name; `AlreadyExists` when it is taken; `Denied`
+/// when the process may not; `Unsupported` before Linux 5.8; `Internal`.
+pub fn create_namespace(name: &str, undo: &dyn UndoSink) -> Result<Namespace, Error> {
+    create_namespace_in(Path::new(DIRECTORY), name, undo)
+}
+
+/// As [`create_namespace`], with the name in another directory.
+pub fn create_namespace_in(
     directory: &Path,
-    id: &SandboxId,
+    name: &str,
     undo: &dyn UndoSink,
 ) -> Result<Namespace, Error> {
-    let path = directory.join(format!("vc-{id}"));
+    if name.is_empty() || name.len() > 255 || name.contains(['/', '\0']) || name.starts_with('.') {
+        let message = format!("{name:?} cannot be the name of a network namespace");
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    let path = directory.join(name);
     let _held = directory::prepare(directory, undo)?;
     if std::fs::symlink_metadata(&path).is_ok() {
         let message = format!(
             "a network namespace is at {} already; if nobody uses it, remove it with `ip netns \
-             delete vc-{id}`",
+             delete {name}`",
             path.display()
         );
         return Err(Error::new(ErrorKind::AlreadyExists, message));

@@ -7,7 +7,7 @@ mod namespace;
 mod sys;
 mod undo;
 
-pub use apply::create_namespace;
+pub use apply::{create_namespace, create_namespace_in};
 pub use error::{Error, ErrorKind};
 pub use namespace::{Namespace, open_namespace};
 pub use undo::{OWNER, Undo, VERSION, undo};

@@ -11,8 +11,8 @@ use std::sync::Mutex;
 
 use rustix::mount::MountPropagationFlags;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
-use virtcontainers_network::{ErrorKind, Namespace, create_namespace, open_namespace, undo};
-use virtcontainers_types::{SandboxId, UndoEntry, UndoSink};
+use virtcontainers_network::{ErrorKind, Namespace, create_namespace_in, open_namespace, undo};
+use virtcontainers_types::{UndoEntry, UndoSink};
 
 /// A ledger in memory that is full after some entries.
 #[derive(Debug)]
@@ -78,10 +78,6 @@ fn isolated(test: fn(&Path)) {
     }
 }
 
-fn id(text: &str) -> SandboxId {
-    SandboxId::new(text).unwrap()
-}
-
 fn inside<T: Send + 'static>(
     namespace: &Namespace,
     work: impl FnOnce() -> T + Send + 'static,
@@ -99,7 +95,7 @@ fn inside<T: Send + 'static>(
 fn a_namespace_is_made_named_and_undone() {
     isolated(|directory| {
         let ledger = Ledger::new();
-        let namespace = create_namespace(directory, &id("a"), &ledger).unwrap();
+        let namespace = create_namespace_in(directory, "vc-a", &ledger).unwrap();
         assert_eq!(namespace.path(), directory.join("vc-a"));
         let flags = inside(&namespace, || {
             let links = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
@@ -133,16 +129,16 @@ fn inode(namespace: &Namespace) -> u64 {
 fn a_taken_name_is_refused_and_stays() {
     isolated(|directory| {
         let first = Ledger::new();
-        let namespace = create_namespace(directory, &id("a"), &first).unwrap();
+        let namespace = create_namespace_in(directory, "vc-a", &first).unwrap();
         let second = Ledger::new();
-        let error = create_namespace(directory, &id("a"), &second).unwrap_err();
+        let error = create_namespace_in(directory, "vc-a", &second).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         second.undo();
         assert_eq!(
             inode(&open_namespace(namespace.path()).unwrap()),
             inode(&namespace)
         );
-        let other = create_namespace(directory, &id("b"), &second).unwrap();
+        let other = create_namespace_in(directory, "vc-b", &second).unwrap();
         first.undo();
         // The directory stays while somebody has a name in it, though its maker is gone.
         open_namespace(other.path()).unwrap();
@@ -158,7 +154,7 @@ fn nothing_happens_that_was_not_written_down() {
     isolated(|directory| {
         for room in 0..2 {
             let ledger = Ledger::with_room(room);
-            create_namespace(directory, &id("a"), &ledger).unwrap_err();
+            create_namespace_in(directory, "vc-a", &ledger).unwrap_err();
             assert!(!directory.join("vc-a").exists());
             ledger.undo();
             assert!(!directory.exists());
@@ -170,7 +166,7 @@ fn nothing_happens_that_was_not_written_down() {
 fn an_undo_of_what_never_happened_or_half_happened_succeeds() {
     isolated(|directory| {
         let ledger = Ledger::new();
-        drop(create_namespace(directory, &id("a"), &ledger).unwrap());
+        drop(create_namespace_in(directory, "vc-a", &ledger).unwrap());
         ledger.undo();
         ledger.undo();
         fs::create_dir(directory).unwrap();
@@ -187,7 +183,7 @@ fn an_undo_of_what_never_happened_or_half_happened_succeeds() {
 fn what_is_not_a_namespace_is_left_alone() {
     isolated(|directory| {
         let ledger = Ledger::new();
-        drop(create_namespace(directory, &id("a"), &ledger).unwrap());
+        drop(create_namespace_in(directory, "vc-a", &ledger).unwrap());
         ledger.undo();
         fs::create_dir(directory).unwrap();
         let path = directory.join("vc-a");
@@ -212,7 +208,7 @@ fn what_is_not_a_namespace_is_left_alone() {
 fn a_name_in_use_goes_and_the_namespace_stays_for_its_user() {
     isolated(|directory| {
         let ledger = Ledger::new();
-        let namespace = create_namespace(directory, &id("a"), &ledger).unwrap();
+        let namespace = create_namespace_in(directory, "vc-a", &ledger).unwrap();
         let user = File::open(namespace.path()).unwrap();
         ledger.undo();
         assert!(!namespace.path().exists());
@@ -256,6 +252,17 @@ fn given_paths_are_checked() {
 }
 
 #[test]
+fn names_are_file_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::new();
+    for name in ["", ".", "..", "a/b", "a\0", &"x".repeat(256)] {
+        let error = create_namespace_in(directory.path(), name, &ledger).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{name:?}");
+    }
+    assert!(ledger.entries.lock().unwrap().is_empty());
+}
+
+#[test]
 fn foreign_entries_are_refused() {
     let entry = |owner: &str, version, payload: &str| UndoEntry {
         owner: owner.to_owned(),
@@ -279,7 +286,7 @@ fn foreign_entries_are_refused() {
 fn descriptors_do_not_leak_into_programs() {
     isolated(|directory| {
         let ledger = Ledger::new();
-        let namespace = create_namespace(directory, &id("a"), &ledger).unwrap();
+        let namespace = create_namespace_in(directory, "vc-a", &ledger).unwrap();
         let descriptor = namespace.descriptor().unwrap();
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd()));
         let flags = info.unwrap();
