@@ -83,6 +83,11 @@ impl Child {
         self.signal(Signal::KILL).map(drop)
     }
 
+    /// Lets the child live on when this is dropped, whatever was asked for at its start.
+    pub fn keep_on_drop(&mut self) {
+        self.kill_on_drop = false;
+    }
+
     fn reap(&self) -> Option<Exit> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         match rustix::process::waitid(WaitId::PidFd(self.watch.as_fd()), options) {

@@ -1,0 +1,125 @@
+//! Golden files: `tests/golden/*.args`, one argument or option with its value per line. To accept a
+//! change, run the tests once with `VC_UPDATE_GOLDEN=1` and read the difference.
+
+use std::path::{Path, PathBuf};
+
+use virtcontainers_hypervisor::{MachinePlan, SharePlan};
+use virtcontainers_types::{BootConfig, Deadlines, Mebibytes, SandboxId, VcpuCount};
+
+use super::{Descriptors, render};
+use crate::choice::{Choice, Vsock};
+use crate::host::Accelerator;
+use crate::kernel_line;
+
+fn plan() -> MachinePlan {
+    MachinePlan {
+        id: SandboxId::new("web-1").expect("a good id"),
+        directory: "/run/vc/sandboxes/web-1/vm".into(),
+        memory: Mebibytes::DEFAULT,
+        vcpus: VcpuCount::ONE,
+        boot: BootConfig {
+            kernel: "/guest/vmlinux".into(),
+            initrd: "/guest/initrd.img".into(),
+            kernel_params: Vec::new(),
+        },
+        share: Some(SharePlan {
+            tag: "kataShared".to_owned(),
+            socket: "fs.sock".into(),
+        }),
+        agent_announces: true,
+        deadlines: Deadlines::EMULATED,
+    }
+}
+
+fn choice(plan: &MachinePlan, configured: &[&str]) -> Choice {
+    let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+    Choice {
+        qemu: "/usr/bin/qemu-system-x86_64".into(),
+        accelerator: Accelerator::Tcg,
+        vsock: Vsock::VhostUser {
+            helper: "/usr/libexec/virtcontainers/vhost-device-vsock".into(),
+        },
+        kernel: plan.boot.kernel.clone(),
+        initrd: plan.boot.initrd.clone(),
+        kernel_line: kernel_line::render(plan, &configured),
+    }
+}
+
+const DESCRIPTORS: Descriptors = Descriptors {
+    ctl: 3,
+    mon: 4,
+    console: Some(5),
+    vhost: None,
+};
+
+fn check(name: &str, plan: &MachinePlan, choice: &Choice, descriptors: Descriptors) {
+    let mut text = String::new();
+    for arg in render(plan, choice, descriptors) {
+        let arg = arg.to_string_lossy();
+        let separator = match (arg.starts_with('-'), text.is_empty()) {
+            (_, true) => "",
+            (true, false) => "\n",
+            (false, false) => " ",
+        };
+        text = format!("{text}{separator}{arg}");
+    }
+    text.push('\n');
+    let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{name}.args"));
+    if std::env::var_os("VC_UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &text).expect("the golden file is written");
+    }
+    let expected = std::fs::read_to_string(&file).expect("the golden file is there");
+    assert_eq!(text, expected, "{}", file.display());
+}
+
+#[test]
+fn emulated_with_helpers() {
+    let plan = plan();
+    check("emulated", &plan, &choice(&plan, &[]), DESCRIPTORS);
+}
+
+#[test]
+fn accelerated_with_the_kernels_vsock() {
+    let plan = MachinePlan {
+        memory: Mebibytes(2048),
+        vcpus: VcpuCount::new(4).expect("a good count"),
+        ..plan()
+    };
+    let choice = Choice {
+        accelerator: Accelerator::Kvm,
+        vsock: Vsock::Vhost { cid: 4711 },
+        ..choice(&plan, &[])
+    };
+    let descriptors = Descriptors {
+        vhost: Some(6),
+        ..DESCRIPTORS
+    };
+    check("accelerated", &plan, &choice, descriptors);
+}
+
+#[test]
+fn nothing_but_a_kernel() {
+    let plan = MachinePlan {
+        share: None,
+        agent_announces: false,
+        ..plan()
+    };
+    let descriptors = Descriptors {
+        console: None,
+        ..DESCRIPTORS
+    };
+    check("bare", &plan, &choice(&plan, &[]), descriptors);
+}
+
+#[test]
+fn words_of_the_configuration_then_of_the_sandbox() {
+    let mut plan = plan();
+    plan.boot.kernel_params = vec!["console=ttyS1".to_owned(), "agent.log=debug".to_owned()];
+    plan.share = Some(SharePlan {
+        tag: "a,b".to_owned(),
+        socket: "f,s.sock".into(),
+    });
+    check("words", &plan, &choice(&plan, &["loglevel=7"]), DESCRIPTORS);
+}
