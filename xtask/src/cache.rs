@@ -2,6 +2,7 @@
 //! that a second run starts at once. Entries appear whole or not at all, and a lock keeps two
 //! runs from building the same thing at once.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use tempfile::TempDir;
 
 use crate::cmd::Cmd;
 use crate::progress::note;
+
+/// How the names of unfinished entries begin.
+const STAGING: &str = ".new-";
 
 /// The cache's directory: `$XDG_CACHE_HOME/virtcontainers`, else `~/.cache/virtcontainers`.
 #[derive(Debug, Clone)]
@@ -69,7 +73,7 @@ impl Cache {
         let dir = self.path(part);
         fs::create_dir_all(&dir)?;
         tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(STAGING)
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir_in(&dir)
             .with_context(|| format!("cannot create a directory in {}", dir.display()))
@@ -85,7 +89,7 @@ impl Cache {
         fs::rename(staging.path(), &entry)
             .with_context(|| format!("cannot create {}", entry.display()))?;
         // Renamed away: there is nothing left for the guard to remove.
-        let _ = staging.keep();
+        drop(staging.keep());
         point(&self.path(part).join("current"), Path::new(key))?;
         Ok(entry)
     }
@@ -95,14 +99,19 @@ impl Cache {
         fs::canonicalize(self.path(part).join("current")).ok()
     }
 
-    /// Removes the oldest entries of `part` beyond `keep`; the current one always stays.
+    /// Removes the oldest entries of `part` beyond `keep`, and what killed runs left half done. The
+    /// current entry always stays. Only for those who hold the lock under which `part` is filled.
     pub(crate) fn prune(&self, part: &str, keep: usize) -> Result<()> {
         let current = self.current(part);
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.path(part))? {
             let entry = entry?;
-            let is_entry = entry.file_type()?.is_dir() && !hidden(&entry.file_name());
-            if is_entry && Some(entry.path()) != current {
+            if !entry.file_type()?.is_dir() || Some(entry.path()) == current {
+                continue;
+            }
+            if is_staging(&entry.file_name()) {
+                fs::remove_dir_all(entry.path())?;
+            } else {
                 entries.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
@@ -116,8 +125,8 @@ impl Cache {
     }
 }
 
-fn hidden(name: &std::ffi::OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
+fn is_staging(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(STAGING.as_bytes())
 }
 
 /// Makes `link` a symbolic link to `target`, replacing what it was in one step.
@@ -196,7 +205,9 @@ mod tests {
             publish(&cache, key);
         }
         publish(&cache, "old");
+        let half_done = cache.staging("part").expect("staging").keep();
         cache.prune("part", 3).expect("pruned");
+        assert!(!half_done.exists(), "what a killed run left goes too");
         assert!(old.exists(), "the current entry stays whatever its age");
         assert_eq!(
             ["a", "b", "c"].map(|key| cache.path("part").join(key).exists()),

@@ -1,6 +1,7 @@
 //! Calls of cargo itself, always with the toolchain that runs this tool.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -40,11 +41,16 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
 
 /// Runs a build and shows its progress, but stays silent when nothing was to be built.
 pub(crate) fn build_quietly(cmd: Cmd) -> Result<()> {
-    let cmd = match std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        true => cmd.env("CARGO_TERM_COLOR", "always"),
-        false => cmd,
-    };
-    cmd.run_lines(|line| !is_final_word(line))
+    with_colors(cmd).run_lines(|line| !is_final_word(line))
+}
+
+/// Keeps cargo's colors although its output passes through our hands.
+pub(crate) fn with_colors(cmd: Cmd) -> Cmd {
+    if std::io::stderr().is_terminal() {
+        cmd.env("CARGO_TERM_COLOR", "always")
+    } else {
+        cmd
+    }
 }
 
 /// Whether the line is the one that cargo prints at the end of every build.

@@ -2,17 +2,26 @@
 //! (or folder) per task. Start reading in `tasks.rs`, which lists them all.
 
 mod apt;
+mod bench;
 mod build;
 mod cache;
 mod cargo;
 mod cmd;
+mod codegen;
+mod e2e;
+mod gate;
 mod guest;
+mod layers;
+mod lint;
 mod progress;
 mod real;
 mod rootfs;
 mod run;
 mod setup;
+mod suite;
+mod tally;
 mod tasks;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;

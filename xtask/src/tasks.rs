@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use pico_args::Arguments;
 
-use crate::{guest, rootfs, run, setup};
+use crate::{bench, codegen, e2e, gate, guest, layers, lint, rootfs, run, setup, tidy};
 
 /// A task's work: with flags of its own, or with words that it passes on.
 enum Work {
@@ -35,6 +35,14 @@ const TASKS: &[Task] = &[
         work: Work::Words(run::task),
     },
     Task {
+        name: "test",
+        alias: Some("ci"),
+        about: "the gate: every check and every test, those with real virtual machines included",
+        usage: "test",
+        example: "cargo xtask test",
+        work: Work::Flags(gate::task),
+    },
+    Task {
         name: "setup",
         alias: None,
         about: "install the packages and helper programs that this machine lacks",
@@ -58,6 +66,62 @@ const TASKS: &[Task] = &[
         usage: "rootfs",
         example: "cargo xtask rootfs",
         work: Work::Flags(rootfs::task),
+    },
+    Task {
+        name: "lint",
+        alias: None,
+        about: "formatting and clippy, warnings denied",
+        usage: "lint",
+        example: "cargo xtask lint",
+        work: Work::Flags(lint::task),
+    },
+    Task {
+        name: "layers",
+        alias: None,
+        about: "compare the arrows between crates with the table of layers",
+        usage: "layers",
+        example: "cargo xtask layers",
+        work: Work::Flags(layers::task),
+    },
+    Task {
+        name: "tidy",
+        alias: None,
+        about: "check sizes, headers, names and links of files",
+        usage: "tidy",
+        example: "cargo xtask tidy",
+        work: Work::Flags(tidy::task),
+    },
+    Task {
+        name: "codegen",
+        alias: None,
+        about: "write the generated code of agent-proto; --check only compares",
+        usage: "codegen [--check]",
+        example: "cargo xtask codegen --check",
+        work: Work::Flags(codegen::task),
+    },
+    Task {
+        name: "e2e",
+        alias: None,
+        about: "the tests with real virtual machines, or those whose name contains FILTER",
+        usage: "e2e [FILTER]",
+        example: "cargo xtask e2e boot",
+        work: Work::Flags(e2e::task),
+    },
+    Task {
+        name: "conformance",
+        alias: None,
+        about: "the suites that every backend passes",
+        usage: "conformance",
+        example: "cargo xtask conformance",
+        work: Work::Flags(e2e::conformance),
+    },
+    Task {
+        name: "bench",
+        alias: None,
+        about: "measure with release builds; arguments go to the program that measures",
+        usage: "bench [ARGUMENTS]",
+        example: "cargo xtask bench",
+        work: Work::Words(bench::task),
     },
 ];
 

@@ -1,6 +1,7 @@
 //! Which kernel modules the guest carries, and in which order they load. Modules that the kernel
 //! has built in are left out; a module that it has neither way is an error.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,8 +108,8 @@ pub(super) fn pick(tree: &Tree) -> Result<Picked> {
             let file = format!("{name}.ko");
             groups.push(' ');
             groups.push_str(&file);
-            if !files.contains_key(&file) {
-                files.insert(file, tree.read(&name)?);
+            if let Entry::Vacant(place) = files.entry(file) {
+                place.insert(tree.read(&name)?);
             }
         }
         groups.push('\n');

@@ -8,49 +8,29 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
 
 use crate::cmd::Cmd;
 
-const FORWARDED: [Signal; 4] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-];
-/// The `si_code` of a signal that the kernel itself sends, as it does for a terminal's keys.
-const SI_KERNEL: i32 = 0x80;
+const WATCHED: [i32; 5] = [SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// Signals held back for this thread, to be read as events.
+/// Signals that are events from now on. (Handlers, not a blocked mask: a mask is inherited by the
+/// child, and the standard library does not clear it.)
 #[derive(Debug)]
 pub(super) struct Watch {
-    signals: SigSet,
+    signals: SignalsInfo<WithOrigin>,
 }
 
 impl Watch {
-    /// Begins to hold signals back. (The standard library gives children an empty mask.)
+    /// Begins to catch signals.
     pub(super) fn begin() -> Result<Self> {
-        let mut signals = SigSet::from_iter(FORWARDED);
-        signals.add(Signal::SIGCHLD);
-        signals.thread_block().context("cannot hold signals back")?;
-        Ok(Self { signals })
-    }
-
-    /// A signal that came already.
-    fn pending(&self) -> Result<Option<i32>> {
-        let early = SignalFd::with_flags(
-            &self.signals,
-            SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-        )?;
-        while let Some(signal) = early.read_signal().context("cannot read signals")? {
-            let number = i32::try_from(signal.ssi_signo)?;
-            if number != Signal::SIGCHLD as i32 {
-                return Ok(Some(number));
-            }
-        }
-        Ok(None)
+        Ok(Self {
+            signals: SignalsInfo::new(WATCHED).context("cannot watch signals")?,
+        })
     }
 }
 
@@ -58,44 +38,65 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct Child {
     process: std::process::Child,
-    events: SignalFd,
+    watch: Watch,
 }
 
 impl Child {
     /// Starts `program` with our own streams, unless a signal has asked for the end before.
     pub(super) fn start(
-        watch: Watch,
+        mut watch: Watch,
         program: &Path,
         arguments: Vec<OsString>,
         environment: &[(&'static str, OsString)],
     ) -> Result<Self> {
-        if let Some(number) = watch.pending()? {
-            bail!("ended by signal {number} before the container was started");
+        if let Some(early) = watch
+            .signals
+            .pending()
+            .find(|origin| origin.signal != SIGCHLD)
+        {
+            bail!(
+                "ended by signal {} before the container was started",
+                early.signal
+            );
         }
-        let events = SignalFd::with_flags(&watch.signals, SfdFlags::SFD_CLOEXEC)?;
-        let command = Cmd::new(program).args(arguments).envs(environment);
-        Ok(Self {
-            process: command.spawn_attached()?,
-            events,
-        })
+        let process = Cmd::new(program)
+            .args(arguments)
+            .envs(environment)
+            .spawn_attached()?;
+        Ok(Self { process, watch })
     }
 
     /// Waits for the end, passing signals on.
     pub(super) fn wait(mut self) -> Result<ExitCode> {
-        let pid = Pid::from_raw(i32::try_from(self.process.id())?);
+        let pid = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        let pid = pid.context("a child without a pid")?;
         loop {
-            if let Some(status) = self.process.try_wait().context("cannot wait for vc")? {
+            if let Some(status) = self
+                .process
+                .try_wait()
+                .context("cannot wait for the child")?
+            {
                 return Ok(exit_code(status));
             }
-            let Some(event) = self.events.read_signal().context("cannot read signals")? else {
-                continue;
-            };
-            let signal = Signal::try_from(i32::try_from(event.ssi_signo)?)?;
-            if signal != Signal::SIGCHLD && event.ssi_code != SI_KERNEL {
-                // Not reaped yet, so the pid is still the child's.
-                kill(pid, signal).with_context(|| format!("cannot pass {signal} on"))?;
+            for origin in self.watch.signals.wait() {
+                if let Some(signal) = to_pass_on(&origin) {
+                    // Not reaped yet, so the pid is still the child's.
+                    kill_process(pid, signal).context("cannot pass a signal on")?;
+                }
             }
         }
+    }
+}
+
+/// The signal, unless the kernel sent it for a terminal's key: then the child has it too.
+fn to_pass_on(origin: &Origin) -> Option<Signal> {
+    let is_for_us = origin.signal == SIGCHLD || matches!(origin.cause, Cause::Kernel);
+    if is_for_us {
+        None
+    } else {
+        Signal::from_named_raw(origin.signal)
     }
 }
 
@@ -110,27 +111,53 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use signal_hook::low_level::raise;
 
-    fn run(script: &str) -> ExitCode {
-        let watch = Watch::begin().expect("a watch");
-        let words = ["-c", script].map(OsString::from).to_vec();
-        Child::start(watch, Path::new("sh"), words, &[])
-            .expect("started")
-            .wait()
-            .expect("ended")
+    fn start(watch: Watch, script: &str) -> Result<Child> {
+        Child::start(
+            watch,
+            Path::new("sh"),
+            ["-c", script].map(OsString::from).to_vec(),
+            &[],
+        )
+    }
+
+    fn watch() -> Watch {
+        Watch::begin().expect("a watch")
+    }
+
+    #[track_caller]
+    fn check(script: &str, code: u8) {
+        let child = start(watch(), script).expect("started");
+        assert_eq!(
+            child.wait().expect("ended"),
+            ExitCode::from(code),
+            "{script}"
+        );
     }
 
     #[test]
     fn the_status_is_the_commands() {
-        assert_eq!(run("exit 42"), ExitCode::from(42));
-        assert_eq!(run("kill -9 $$"), ExitCode::from(137));
+        check("exit 42", 42);
+        check("kill -9 $$", 137);
     }
 
     #[test]
-    fn a_child_starts_with_no_signal_held_back() {
-        assert_eq!(
-            run("grep -q 'SigBlk:.0000000000000000' /proc/self/status"),
-            ExitCode::SUCCESS
-        );
+    fn a_child_starts_with_no_signal_held_back_or_ignored() {
+        check("exec grep -Eq 'SigBlk:[[:space:]]0+$' /proc/self/status", 0);
+        check("exec grep -Eq 'SigIgn:[[:space:]]0+$' /proc/self/status", 0);
+    }
+
+    /// One test, since signals reach every watch of the process.
+    #[test]
+    fn a_signal_sent_to_us_ends_the_child_or_keeps_it_from_starting() {
+        let child = start(watch(), "exec sleep 60").expect("started");
+        raise(SIGTERM).expect("raised");
+        assert_eq!(child.wait().expect("ended"), ExitCode::from(143));
+
+        let early = watch();
+        raise(SIGINT).expect("raised");
+        let refused = start(early, "exit 0").expect_err("not started");
+        assert!(refused.to_string().contains("signal 2"));
     }
 }
