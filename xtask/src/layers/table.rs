@@ -91,15 +91,15 @@ pub(super) const FOREIGN: &[Foreign] = &[
     foreign("async-*", ForeignRule::Never(&["types"])),
     foreign(
         "rustix",
-        ForeignRule::Never(&["types", "agent-proto", "hypervisor", "oci"]),
+        ForeignRule::Never(&["types", "agent-proto", "hypervisor"]),
     ),
     foreign(
         "nix",
-        ForeignRule::Never(&["types", "agent-proto", "hypervisor", "oci"]),
+        ForeignRule::Never(&["types", "agent-proto", "hypervisor"]),
     ),
     foreign(
         "libc",
-        ForeignRule::Never(&["types", "agent-proto", "hypervisor", "oci"]),
+        ForeignRule::Never(&["types", "agent-proto", "hypervisor"]),
     ),
     foreign(
         "anyhow",
