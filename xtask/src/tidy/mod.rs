@@ -3,6 +3,7 @@
 
 mod backends;
 mod beside;
+mod effects;
 mod files;
 mod links;
 mod rust;
@@ -63,6 +64,7 @@ pub(crate) fn run() -> Result<()> {
         let code = rust::Code::of(&file.text);
         findings.extend(shape::check(file, &code));
         findings.extend(backends::check(file, &code));
+        findings.extend(effects::check(file, &code));
     }
     for file in files.markdown() {
         findings.extend(links::check(file, &files));

@@ -22,21 +22,6 @@ const BANNED: &[(&str, &str)] = &[
     ),
 ];
 
-/// What the crates of plain values may not touch: they do no IO, know no clock and wait for nothing.
-const IMPURE: &[&str] = &[
-    "std::fs",
-    "std::net",
-    "std::env",
-    "std::process",
-    "std::thread",
-    "std::os::unix::net",
-    "Instant::now",
-    "SystemTime::now",
-    "tokio::",
-    "async fn",
-];
-const PURE_CRATES: &[&str] = &["types"];
-
 /// What is wrong with the shape of `file`.
 pub(super) fn check(file: &File, code: &Code) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -74,27 +59,7 @@ pub(super) fn check(file: &File, code: &Code) -> Vec<Finding> {
             ));
         }
     }
-    findings.extend(check_purity(file, code));
     findings
-}
-
-fn check_purity(file: &File, code: &Code) -> Vec<Finding> {
-    let is_pure = file.krate().is_some_and(|name| PURE_CRATES.contains(&name))
-        && file.path.contains("/src/")
-        && !file.path.ends_with("tests.rs");
-    if !is_pure {
-        return Vec::new();
-    }
-    let code = Code::before_tests(&code.bare);
-    let found = IMPURE
-        .iter()
-        .flat_map(|word| lines_with(code, word).map(move |line| (word, line)));
-    found
-        .map(|(word, line)| {
-            let text = format!("`{word}`: this crate holds values and decisions only");
-            Finding::new(&file.path, line, text)
-        })
-        .collect()
 }
 
 /// `util.rs`, `part2.rs` and the like.
@@ -108,7 +73,7 @@ fn is_grab_bag(path: &str) -> bool {
 }
 
 /// The lines, counted from one, on which `word` begins a word.
-fn lines_with<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn lines_with<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     code.lines()
         .enumerate()
         .filter(move |(_, line)| begins_a_word(line, word))
@@ -233,13 +198,6 @@ mod tests {
         );
         let fine = "//! X.\n// todo!() is banned\nconst A: &str = \"todo!()\";\nmy_include!(b);\n";
         assert_eq!(findings("a.rs", fine), []);
-    }
-
-    #[test]
-    fn crates_of_plain_values_touch_no_world_outside_their_tests() {
-        let text = "//! X.\nuse std::fs;\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n";
-        refused("crates/types/src/id.rs", text, 2, "values and decisions");
-        assert_eq!(findings("crates/store/src/id.rs", text), []);
     }
 
     #[test]
