@@ -1,0 +1,14 @@
+//! The agent on a host, as any client of its protocol sees it: started as a program, spoken to over
+//! its ttrpc socket, with real containers.
+
+mod dropped;
+mod files;
+mod fuzz;
+mod harness;
+mod life;
+mod processes;
+mod protocol;
+mod sandbox;
+mod spec;
+mod streams;
+mod terminal;
