@@ -1,6 +1,7 @@
 //! The connection to one agent, and how a call is made over it.
 
 mod calls;
+mod watched;
 
 use std::fmt;
 use std::future::Future;
@@ -21,6 +22,7 @@ use crate::error::{Cause, Error, Result};
 use crate::fault::Fault;
 use crate::known::Known;
 use crate::process::ProcessRef;
+use watched::Watched;
 
 /// How long calls may take. Waiting for a process, for output, for room in a pipe and for an
 /// out-of-memory event is not bounded.
@@ -70,6 +72,8 @@ struct Shared {
     known: Mutex<Known>,
     /// Calls under way end when this is dropped with the last handle.
     open: watch::Sender<()>,
+    /// The stream has ended.
+    ended: watch::Receiver<bool>,
 }
 
 impl fmt::Debug for Agent {
@@ -85,6 +89,7 @@ impl Agent {
     ///
     /// Must be called within a tokio runtime, which the connection needs as long as it lives.
     pub fn over(stream: impl ByteStream, timeouts: Timeouts) -> Self {
+        let (stream, ended) = Watched::new(stream);
         let client = Client::new(Socket::new(stream));
         let shared = Shared {
             client: AgentServiceClient::new(client.clone()),
@@ -92,10 +97,16 @@ impl Agent {
             timeouts,
             known: Mutex::default(),
             open: watch::Sender::new(()),
+            ended,
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// Waits until the connection has ended, for whatever reason. Dropping the future is safe.
+    pub async fn closed(&self) {
+        closed(&mut self.shared.ended.clone()).await;
     }
 
     /// Tells this connection of a process that was started over another one, so that the checks
@@ -124,11 +135,14 @@ impl Agent {
         T: Send + 'static,
     {
         let mut open = self.shared.open.subscribe();
+        let mut ended = self.shared.ended.clone();
         let span = tracing::debug_span!("agent", subsystem = "agent", operation);
         let task = async move {
             tokio::select! {
                 biased;
                 reply = call => reply,
+                // A reply that came before the end was delivered before, and won above.
+                () = closed(&mut ended) => Err(ttrpc::Error::RemoteClosed),
                 _ = open.changed() => Err(ttrpc::Error::LocalClosed),
             }
         };
@@ -159,4 +173,10 @@ impl Agent {
             "the agent is there and does not serve",
         ))
     }
+}
+
+/// Waits for the end of a stream, or of the task that owned it.
+async fn closed(ended: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the stream.
+    drop(ended.wait_for(|ended| *ended).await);
 }

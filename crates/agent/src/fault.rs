@@ -131,7 +131,11 @@ impl From<ttrpc::Error> for Fault {
             ttrpc::Error::Nix(errno) => Self::Lost(errno.to_string()),
             ttrpc::Error::Others(text) if text.contains("deadline elapsed") => Self::Late,
             // The queue to the writer of a connection that ended is closed.
-            ttrpc::Error::Others(text) if text.contains("Send packet") => Self::Lost(text),
+            ttrpc::Error::Others(text)
+                if text.contains("channel closed") || text.contains("writer task dropped") =>
+            {
+                Self::Lost(text)
+            }
             ttrpc::Error::Others(text) => Self::Malformed(text),
         }
     }
@@ -253,6 +257,11 @@ mod tests {
         );
         let late = ttrpc::Error::Others("Request deadline elapsed".to_owned());
         assert_eq!(Fault::from(late).kind(), ErrorKind::Timeout);
+        let queue = "reserve channel capacity failed: channel closed".to_owned();
+        assert_eq!(
+            Fault::from(ttrpc::Error::Others(queue)).kind(),
+            ErrorKind::Gone
+        );
         assert!(!Fault::from(ttrpc::Error::Eof).is_end_of_stream());
     }
 }

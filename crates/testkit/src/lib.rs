@@ -1,1 +1,3 @@
-//! Stateful fakes and conformance suites.
+#![doc = include_str!("../README.md")]
+
+pub mod agent;

@@ -62,19 +62,22 @@ pub(super) fn shares_pids(linux: &oci::Linux) -> bool {
 /// Those that the guest makes for the container, without the host's paths. Pid, network and time
 /// are never sent, mount, ipc and uts always: the agent needs them.
 fn namespaces(linux: &oci::Linux) -> Vec<wire::LinuxNamespace> {
-    let mut kinds = vec![Kind::Mount, Kind::Ipc, Kind::Uts];
+    let mut words = vec!["mount", "ipc", "uts"];
     for namespace in linux.namespaces().iter().flatten() {
-        let kind = namespace.typ();
-        let own = matches!(kind, Kind::Cgroup | Kind::User);
-        if own && !kinds.contains(&kind) {
-            kinds.push(kind);
+        let word = match namespace.typ() {
+            Kind::Cgroup => "cgroup",
+            Kind::User => "user",
+            _ => continue,
+        };
+        if !words.contains(&word) {
+            words.push(word);
         }
     }
-    let namespace = |kind: Kind| wire::LinuxNamespace {
-        Type: kind.to_string(),
+    let namespace = |word: &str| wire::LinuxNamespace {
+        Type: word.to_owned(),
         ..Default::default()
     };
-    kinds.into_iter().map(namespace).collect()
+    words.into_iter().map(namespace).collect()
 }
 
 fn devices(linux: &oci::Linux, notes: &mut Notes) -> Vec<wire::LinuxDevice> {
