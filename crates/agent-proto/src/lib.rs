@@ -43,3 +43,8 @@ pub const EXACT_SPEC_FEATURE: &str = "vc-exact-spec";
 /// the host from [`ANNOUNCE_PORT`] to another port: with AF_VSOCK all guests of a host share its
 /// ports. 0 means that no call is made.
 pub const ANNOUNCE_PORT_PARAMETER: &str = "vc.announce_port";
+
+/// Word in `AgentDetails.extra_features` of an agent that keeps the unread output of a process
+/// after WaitProcess was answered, until it is read to its end or the container is removed. With
+/// kata-agent 4.1 the first answer closes the pipes, so output must be drained before.
+pub const OUTPUT_AFTER_WAIT_FEATURE: &str = "vc-output-after-wait";

@@ -54,8 +54,6 @@ pub fn guest_spec(spec: &Spec, root: &Path, shared: &[(usize, PathBuf)]) -> Spec
         // A path of the host's cgroup tree means nothing in the guest; the agent makes its own.
         linux.set_cgroups_path(None);
     }
-    // Hooks name programs of the host.
-    guest.set_hooks(None);
     guest
 }
 

@@ -81,6 +81,16 @@ pub enum Lifetime {
     Explicit,
 }
 
+/// Whether a sandbox outlives its creator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attachment {
+    /// It ends, and is deleted, when the creator's handle is dropped or its process dies.
+    Attached,
+    /// It stays until it is stopped or its lifetime ends.
+    Detached,
+}
+
 /// A container within a sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerConfig {

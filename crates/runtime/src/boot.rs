@@ -1,0 +1,92 @@
+//! Bringing a sandbox up, phase by phase. Each phase is a value that consumes the one before it;
+//! the last holds everything that lives as long as the sandbox.
+//!
+//! A phase that fails, or is dropped, ends the processes that it owns; the rest of its effects are
+//! in the ledger, from which the supervisor undoes them.
+
+mod connect;
+mod launch;
+mod phase;
+mod setup;
+mod share;
+
+use std::time::Instant;
+
+use virtcontainers_hypervisor::MachineExit;
+use virtcontainers_store::Ledger;
+use virtcontainers_types::SandboxConfig;
+
+pub(crate) use connect::reconnect;
+pub use phase::Phase;
+pub(crate) use setup::Ready;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::options::Progress;
+use crate::plan::SandboxPlan;
+use share::Shared;
+
+/// What all phases work with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) config: &'a SandboxConfig,
+    pub(crate) plan: &'a SandboxPlan,
+    pub(crate) ledger: &'a Ledger,
+    /// Children die with the thread that runs the boot.
+    pub(crate) die_with_thread: bool,
+}
+
+/// A boot that did not succeed: where, why, and how the machine ended if it did.
+#[derive(Debug)]
+pub(crate) struct BootFailure {
+    pub(crate) phase: Phase,
+    pub(crate) error: Error,
+    pub(crate) exit: Option<MachineExit>,
+}
+
+impl BootFailure {
+    fn at(phase: Phase) -> impl FnOnce(Error) -> Self {
+        move |error| Self {
+            phase,
+            error,
+            exit: None,
+        }
+    }
+}
+
+/// Brings the sandbox up to the point where its containers are created.
+///
+/// Dropping the future ends its processes; the ledger has the rest.
+pub(crate) async fn boot(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
+    let mut lap = Lap::new(progress);
+    let shared = Shared::prepare(job).map_err(BootFailure::at(Phase::Share))?;
+    lap.completed(Phase::Share);
+    let launched = shared.launch(job).await?;
+    lap.completed(Phase::Launch);
+    let connected = launched.connect(job).await?;
+    lap.completed(Phase::Guest);
+    let ready = connected.set_up(job, &mut lap).await?;
+    Ok(ready)
+}
+
+/// A clock that tells each phase's time.
+pub(crate) struct Lap<'a> {
+    progress: &'a Progress,
+    since: Instant,
+}
+
+impl<'a> Lap<'a> {
+    fn new(progress: &'a Progress) -> Self {
+        Self {
+            progress,
+            since: Instant::now(),
+        }
+    }
+
+    fn completed(&mut self, phase: Phase) {
+        let now = Instant::now();
+        self.progress.completed(phase, now - self.since);
+        self.since = now;
+    }
+}

@@ -1,0 +1,93 @@
+//! Third phase: the guest boots and its agent answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use virtcontainers_agent::{Agent, Timeouts, connect, connect_with_retry};
+use virtcontainers_hypervisor::Machine;
+use virtcontainers_network::Namespace;
+use virtcontainers_share::Daemon;
+use virtcontainers_types::{AgentEndpoint, Deadlines};
+
+use super::launch::{Launched, daemon_exit, lost};
+use super::share::GuestContainer;
+use super::{BootFailure, Job, Phase};
+use crate::error::{Context, Error};
+
+/// The machine runs and its agent serves.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) namespace: Namespace,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) machine: Arc<dyn Machine>,
+    pub(super) agent: Agent,
+    pub(super) containers: Vec<GuestContainer>,
+}
+
+impl Launched {
+    pub(super) async fn connect(self, job: Job<'_>) -> Result<Connected, BootFailure> {
+        let Self {
+            namespace,
+            daemon,
+            machine,
+            announcement,
+            containers,
+        } = self;
+        let deadline = Instant::now() + job.plan.machine.deadlines.boot;
+        let machine = machine
+            .start()
+            .await
+            .during(|| format!("cannot start the machine of sandbox {}", job.config.id))
+            .map_err(BootFailure::at(Phase::Guest))?;
+        let timeouts = timeouts(&job.plan.machine.deadlines);
+        let endpoint = machine.agent_endpoint();
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let reach = async {
+            match announcement {
+                Some(listener) => {
+                    listener.wait(left(), std::future::pending()).await?;
+                    connect(&endpoint, timeouts, left()).await
+                }
+                None => {
+                    connect_with_retry(&endpoint, timeouts, left(), std::future::pending()).await
+                }
+            }
+        };
+        tokio::select! {
+            reached = reach => {
+                let agent = reached
+                    .during(|| unreachable_agent(job, job.plan.machine.deadlines.boot))
+                    .map_err(BootFailure::at(Phase::Guest))?;
+                Ok(Connected { namespace, daemon, machine, agent, containers })
+            }
+            exit = machine.wait() => Err(lost(Phase::Guest, exit)),
+            exit = daemon_exit(&daemon) => Err(lost(Phase::Guest, exit)),
+        }
+    }
+}
+
+fn unreachable_agent(job: Job<'_>, deadline: Duration) -> String {
+    format!(
+        "the guest's agent in sandbox {} did not answer within {} s",
+        job.config.id,
+        deadline.as_secs()
+    )
+}
+
+/// Connects to a guest that is known to be up.
+pub(crate) async fn reconnect(
+    endpoint: &AgentEndpoint,
+    deadlines: Deadlines,
+) -> Result<Agent, Error> {
+    connect(endpoint, timeouts(&deadlines), deadlines.lock)
+        .await
+        .during(|| "cannot reach the guest's agent".to_owned())
+}
+
+fn timeouts(deadlines: &Deadlines) -> Timeouts {
+    Timeouts {
+        call: deadlines.rpc,
+        create_container: deadlines.rpc,
+    }
+}

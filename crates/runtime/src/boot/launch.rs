@@ -1,0 +1,113 @@
+//! Second phase: the virtual machine monitor runs, its CPUs held.
+
+use std::sync::Arc;
+
+use tokio::net::unix::pipe;
+use virtcontainers_agent::AnnounceListener;
+use virtcontainers_hypervisor::{Handoffs, Launched as Machine, MachineExit};
+use virtcontainers_types::AgentStart;
+
+use super::share::{GuestContainer, Shared};
+use super::{BootFailure, Job, Phase};
+use crate::error::{Context, Error, ErrorKind};
+use crate::supervisor::console;
+use virtcontainers_network::Namespace;
+use virtcontainers_share::Daemon;
+
+/// The machine is there and waits; whoever it will call listens.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) namespace: Namespace,
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) machine: Box<dyn Machine>,
+    pub(super) announcement: Option<AnnounceListener>,
+    pub(super) containers: Vec<GuestContainer>,
+}
+
+impl Shared {
+    pub(super) async fn launch(self, job: Job<'_>) -> Result<Launched, BootFailure> {
+        let Self {
+            namespace,
+            daemon,
+            containers,
+        } = self;
+        let daemon = Arc::new(daemon);
+        let announcement = listen(job).map_err(BootFailure::at(Phase::Launch))?;
+        let handoffs = handoffs(job, &namespace).map_err(BootFailure::at(Phase::Launch))?;
+        let launch = job
+            .host
+            .backend
+            .launch(job.plan.machine.clone(), handoffs, job.ledger);
+        tokio::select! {
+            launched = launch => {
+                let machine = launched
+                    .during(|| format!("cannot launch the machine of sandbox {}", job.config.id))
+                    .map_err(BootFailure::at(Phase::Launch))?;
+                Ok(Launched { namespace, daemon, machine, announcement, containers })
+            }
+            exit = daemon_exit(&daemon) => Err(lost(Phase::Launch, exit)),
+        }
+    }
+}
+
+/// Listens for the agent's first call, before the machine that makes it exists.
+fn listen(job: Job<'_>) -> Result<Option<AnnounceListener>, Error> {
+    if job.config.agent.start == AgentStart::Polled {
+        return Ok(None);
+    }
+    let endpoint = job
+        .host
+        .backend
+        .agent_endpoint(&job.plan.machine)
+        .during(|| "cannot tell where the guest's agent will be".to_owned())?;
+    let listener = AnnounceListener::bind(&endpoint)
+        .during(|| "cannot listen for the guest's agent".to_owned())?;
+    Ok(Some(listener))
+}
+
+fn handoffs(job: Job<'_>, namespace: &Namespace) -> Result<Handoffs, Error> {
+    let failed = |error: std::io::Error| {
+        Error::new(ErrorKind::Internal, "cannot prepare the guest's console").because(error)
+    };
+    let (console, reader) = console::channel().map_err(failed)?;
+    let log = console::ConsoleLog::create(&job.plan.machine.directory).map_err(failed)?;
+    keep_console(reader, log);
+    let network = namespace
+        .descriptor()
+        .during(|| "cannot hand the network namespace over".to_owned())?;
+    Ok(Handoffs {
+        network_namespace: Some(network),
+        console: Some(console),
+        nonce: job.plan.nonce.clone(),
+        die_with_launcher: job.die_with_thread,
+    })
+}
+
+/// The task ends with the machine, which holds the other end of the pipe.
+fn keep_console(reader: pipe::Receiver, log: console::ConsoleLog) {
+    tokio::spawn(console::copy(reader, log));
+}
+
+/// Resolves when the file system daemon ends, without which the guest cannot go on.
+pub(super) async fn daemon_exit(daemon: &Daemon) -> MachineExit {
+    let reason = match daemon.wait().await {
+        Ok(exit) => exit.to_string(),
+        Err(error) => error.to_string(),
+    };
+    MachineExit {
+        program: "virtiofsd".to_owned(),
+        reason,
+        stderr: daemon.stderr(),
+        expected: false,
+    }
+}
+
+/// The failure that the end of a process is.
+pub(super) fn lost(phase: Phase, exit: MachineExit) -> BootFailure {
+    let error = Error::new(ErrorKind::Gone, format!("{exit} during the boot"));
+    BootFailure {
+        phase,
+        error,
+        exit: Some(exit),
+    }
+}

@@ -1,0 +1,162 @@
+//! Last phases: the agent sets up the sandbox and creates its containers.
+
+use std::sync::Arc;
+
+use virtcontainers_agent::spec::{self, Role, Target};
+use virtcontainers_agent::{Agent, AgentPort, GuestDetails, guest_path};
+use virtcontainers_agent_proto::agent::{CreateContainerRequest, CreateSandboxRequest, Storage};
+use virtcontainers_hypervisor::{Machine, MachineExit};
+use virtcontainers_network::Namespace;
+use virtcontainers_share::Daemon;
+use virtcontainers_types::GuestFacts;
+
+use super::connect::Connected;
+use super::launch::{daemon_exit, lost};
+use super::share::GuestContainer;
+use super::{BootFailure, Job, Lap, Phase};
+use crate::error::{Context, Error};
+
+/// The sandbox is up and its containers are created; everything here lives as long as it does.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) agent: Agent,
+    pub(crate) facts: GuestFacts,
+    daemon: Arc<Daemon>,
+    _namespace: Namespace,
+}
+
+impl Ready {
+    /// Resolves when the machine or a helper that it cannot do without ends.
+    pub(crate) async fn lost(&self) -> MachineExit {
+        tokio::select! {
+            exit = self.machine.wait() => exit,
+            exit = daemon_exit(&self.daemon) => exit,
+        }
+    }
+}
+
+impl Connected {
+    pub(super) async fn set_up(
+        self,
+        job: Job<'_>,
+        lap: &mut Lap<'_>,
+    ) -> Result<Ready, BootFailure> {
+        let Self {
+            namespace,
+            daemon,
+            machine,
+            agent,
+            containers,
+        } = self;
+        let set_up = async {
+            let details = create_sandbox(job, &agent)
+                .await
+                .map_err(BootFailure::at(Phase::Sandbox))?;
+            lap.completed(Phase::Sandbox);
+            let roles = roles(containers.len());
+            for (container, role) in containers.into_iter().zip(roles) {
+                create_container(&agent, container, role, &details)
+                    .await
+                    .map_err(BootFailure::at(Phase::Containers))?;
+            }
+            lap.completed(Phase::Containers);
+            Ok(details.facts)
+        };
+        let facts = tokio::select! {
+            facts = set_up => facts?,
+            exit = machine.wait() => return Err(lost(Phase::Containers, exit)),
+            exit = daemon_exit(&daemon) => return Err(lost(Phase::Containers, exit)),
+        };
+        Ok(Ready {
+            machine,
+            agent,
+            facts,
+            daemon,
+            _namespace: namespace,
+        })
+    }
+}
+
+async fn create_sandbox(job: Job<'_>, agent: &Agent) -> Result<GuestDetails, Error> {
+    let id = &job.config.id;
+    let request = CreateSandboxRequest {
+        hostname: job
+            .config
+            .hostname
+            .clone()
+            .unwrap_or_else(|| id.to_string()),
+        sandbox_id: id.to_string(),
+        storages: vec![shared_directory(), shared_memory()],
+        ..CreateSandboxRequest::default()
+    };
+    let failed = || format!("the guest cannot set up sandbox {id}");
+    let (created, details) = tokio::join!(agent.create_sandbox(request), agent.guest_details());
+    created.during(failed)?;
+    details.during(failed)
+}
+
+async fn create_container(
+    agent: &Agent,
+    container: GuestContainer,
+    role: Role,
+    details: &GuestDetails,
+) -> Result<(), Error> {
+    let failed = || format!("the guest cannot create container {}", container.id);
+    let target = Target {
+        id: &container.id,
+        root: &container.root,
+        role,
+        dialect: details.dialect,
+        seccomp: details.facts.seccomp,
+        shared_shm: true,
+    };
+    let guest = spec::container(&container.spec, &target).during(failed)?;
+    for left_out in &guest.left_out {
+        let spec::LeftOut { property, reason } = left_out;
+        tracing::debug!(container = %container.id, property, reason, "not sent to the guest");
+    }
+    let request = CreateContainerRequest {
+        container_id: container.id.to_string(),
+        OCI: Some(guest.spec).into(),
+        sandbox_pidns: guest.shares_pids,
+        ..CreateContainerRequest::default()
+    };
+    agent.create_container(request).await.during(failed)
+}
+
+/// What each container is in its sandbox: alone, or the first of several.
+fn roles(count: usize) -> impl Iterator<Item = Role> {
+    let first = if count == 1 {
+        Role::Single
+    } else {
+        Role::PodSandbox
+    };
+    std::iter::once(first).chain(std::iter::repeat(Role::PodContainer))
+}
+
+/// The directory that the host shares.
+fn shared_directory() -> Storage {
+    Storage {
+        driver: "virtio-fs".to_owned(),
+        source: guest_path::SHARED_TAG.to_owned(),
+        fstype: "virtiofs".to_owned(),
+        options: vec!["nodev".to_owned()],
+        mount_point: format!("{}/", guest_path::SHARED),
+        ..Storage::default()
+    }
+}
+
+/// Shared memory for all containers of the sandbox.
+fn shared_memory() -> Storage {
+    Storage {
+        driver: "ephemeral".to_owned(),
+        source: "shm".to_owned(),
+        fstype: "tmpfs".to_owned(),
+        options: ["noexec", "nosuid", "nodev", "mode=1777", "size=67108864"]
+            .map(str::to_owned)
+            .to_vec(),
+        mount_point: guest_path::SANDBOX_SHM.to_owned(),
+        ..Storage::default()
+    }
+}

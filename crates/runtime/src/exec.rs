@@ -1,0 +1,109 @@
+//! Further processes in a container.
+
+use virtcontainers_agent::spec::{self, Dialect};
+use virtcontainers_agent::{Agent, AgentPort, ProcessRef};
+use virtcontainers_agent_proto::EXACT_SPEC_FEATURE;
+use virtcontainers_types::{ContainerId, ExecId, ExitStatus, GuestFacts};
+
+use crate::error::{Context, Error};
+use crate::options::ContainerIo;
+use crate::supervisor::carry::Carrier;
+
+/// A process to start in a container.
+#[derive(Debug)]
+pub struct ExecRequest {
+    /// The container.
+    pub container: ContainerId,
+    /// The process (OCI runtime-spec 1.2, `process`).
+    pub process: oci_spec::runtime::Process,
+    /// Where its streams go.
+    pub io: ContainerIo,
+}
+
+/// A process that was started in a container.
+#[derive(Debug)]
+pub struct ExecProcess {
+    agent: Agent,
+    process: ProcessRef,
+    carrier: Carrier,
+    io: ContainerIo,
+}
+
+impl ExecProcess {
+    pub(crate) async fn start(
+        agent: Agent,
+        facts: &GuestFacts,
+        exec: ExecId,
+        request: ExecRequest,
+    ) -> Result<Self, Error> {
+        let ExecRequest {
+            container,
+            process: spec,
+            io,
+        } = request;
+        let terminal = spec.terminal().unwrap_or(false);
+        let failed = || format!("cannot start a process in container {container}");
+        let process = ProcessRef::exec_of(container.clone(), exec);
+        let (converted, left_out) = spec::exec(&spec, dialect(facts)).during(failed)?;
+        tracing::debug!(%process, ?left_out, "what is not sent to the guest");
+        agent
+            .exec_process(&process, converted)
+            .await
+            .during(failed)?;
+        let carrier = Carrier::new(agent.clone(), process.clone(), terminal, facts);
+        Ok(Self {
+            agent,
+            process,
+            carrier,
+            io,
+        })
+    }
+
+    /// Someone who can signal the process and resize its terminal while it is waited for.
+    pub fn remote(&self) -> ExecRemote {
+        ExecRemote {
+            agent: self.agent.clone(),
+            process: self.process.clone(),
+        }
+    }
+
+    /// Carries the process's streams until it ended and its output is complete; a stream that a
+    /// background child holds open is given up after half a second of silence.
+    ///
+    /// Errors: `Gone` when the guest is lost. Dropping the future leaves the process running.
+    pub async fn wait(self) -> Result<ExitStatus, Error> {
+        self.carrier.carry(self.io).await
+    }
+}
+
+/// Reaches an exec'd process from elsewhere.
+#[derive(Debug, Clone)]
+pub struct ExecRemote {
+    agent: Agent,
+    process: ProcessRef,
+}
+
+impl ExecRemote {
+    /// Sends a signal. Success when the process has ended already.
+    pub async fn signal(&self, signal: u32) -> Result<(), Error> {
+        let sent = self.agent.signal_process(&self.process, signal).await;
+        sent.during(|| format!("cannot send signal {signal} to process {}", self.process))
+    }
+
+    /// Sets the size of its terminal.
+    pub async fn resize_terminal(&self, rows: u32, columns: u32) -> Result<(), Error> {
+        let resized = self
+            .agent
+            .tty_win_resize(&self.process, rows, columns)
+            .await;
+        resized.during(|| format!("cannot resize the terminal of process {}", self.process))
+    }
+}
+
+/// How the agent of a guest that was set up reads specifications.
+fn dialect(facts: &GuestFacts) -> Dialect {
+    match facts.features.iter().any(|word| word == EXACT_SPEC_FEATURE) {
+        true => Dialect::Exact,
+        false => Dialect::Kata,
+    }
+}

@@ -1,0 +1,125 @@
+//! How a runtime is set up, and how one creation is carried out.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtcontainers_share::DaemonConfig;
+use virtcontainers_types::Attachment;
+
+use crate::boot::Phase;
+use crate::error::{Error, ErrorKind};
+
+/// How a [`Runtime`](crate::Runtime) works on this host.
+#[derive(Debug, Clone)]
+pub struct RuntimeOptions {
+    /// The state root, absolute; `/run/vc` by custom.
+    pub root: PathBuf,
+    /// Every deadline is multiplied by this; 1 is right for most hosts.
+    pub deadline_factor: f64,
+    /// The file system daemon.
+    pub share: DaemonConfig,
+    /// Who watches over a sandbox after it was created.
+    pub supervision: Supervision,
+}
+
+/// Who watches over a sandbox: a process of its own, or a task of this one.
+#[derive(Debug, Clone)]
+pub enum Supervision {
+    /// A new process for each sandbox, made by running this program again. The sandbox survives
+    /// the end of the creator when it is told to.
+    Process(SupervisorProgram),
+    /// A task on the caller's tokio runtime. The sandbox ends with the process at the latest.
+    Task,
+}
+
+/// How to start a supervisor: a program that ends up in
+/// [`Runtime::supervise`](crate::Runtime::supervise).
+#[derive(Debug, Clone)]
+pub struct SupervisorProgram {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Environment variables that it needs, beside `PATH`.
+    pub env: Vec<(OsString, OsString)>,
+    /// The first line on its control stream: what it needs to make an equal runtime.
+    pub preamble: serde_json::Value,
+}
+
+/// The ends that a container's streams are carried to. Absent means `/dev/null`.
+#[derive(Debug, Default)]
+pub struct ContainerIo {
+    /// What the container reads.
+    pub stdin: Option<OwnedFd>,
+    /// Where its output goes.
+    pub stdout: Option<OwnedFd>,
+    /// Where its errors go; unused with a terminal.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl ContainerIo {
+    /// This process's own standard streams, duplicated.
+    pub fn inherit() -> Result<Self, Error> {
+        let duplicate = |stream: &dyn AsFd| {
+            rustix::io::fcntl_dupfd_cloexec(stream, 3).map_err(|error| {
+                Error::new(ErrorKind::Internal, "cannot duplicate a standard stream").because(error)
+            })
+        };
+        Ok(Self {
+            stdin: Some(duplicate(&std::io::stdin())?),
+            stdout: Some(duplicate(&std::io::stdout())?),
+            stderr: Some(duplicate(&std::io::stderr())?),
+        })
+    }
+}
+
+/// How one creation is carried out.
+#[derive(Debug)]
+pub struct CreateOptions {
+    /// The streams of the first container; further ones have none.
+    pub io: ContainerIo,
+    /// Whether the sandbox outlives its creator.
+    pub attachment: Attachment,
+    /// Told of each phase as it completes.
+    pub progress: Progress,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            io: ContainerIo::default(),
+            attachment: Attachment::Detached,
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// Somebody who wants to know how far a creation is. Does nothing by default.
+#[derive(Clone, Default)]
+pub struct Progress(Option<Arc<ProgressFn>>);
+
+type ProgressFn = dyn Fn(Phase, Duration) + Send + Sync;
+
+impl Progress {
+    /// Calls `tell` with each phase that completed and how long it took. It must not block.
+    pub fn new(tell: impl Fn(Phase, Duration) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    pub(crate) fn completed(&self, phase: Phase, took: Duration) {
+        tracing::info!(%phase, millis = took.as_millis() as u64, "phase completed");
+        if let Some(tell) = &self.0 {
+            tell(phase, took);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Progress")
+    }
+}

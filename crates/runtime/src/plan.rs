@@ -1,0 +1,140 @@
+//! Planning a sandbox: everything that will be done, decided before anything happens.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use virtcontainers_hypervisor::{Backend, MachinePlan, SharePlan};
+use virtcontainers_store::Blob;
+use virtcontainers_types::{AgentStart, Attachment, Deadlines, SandboxConfig};
+
+use crate::error::{Context, Error, ErrorKind};
+use crate::paths::Layout;
+
+/// The mount tag of the shared directory; both our agent and kata-agent know it.
+pub(crate) const SHARE_TAG: &str = "kataShared";
+
+const VERSION: u32 = 1;
+
+/// What will be done to bring a sandbox up; stored with it, so that any process can undo it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SandboxPlan {
+    /// Carried by every process of the sandbox in its environment.
+    pub(crate) nonce: String,
+    /// Whether the sandbox ends with its creator.
+    pub(crate) attachment: Attachment,
+    /// The virtual machine.
+    pub(crate) machine: MachinePlan,
+}
+
+impl SandboxPlan {
+    pub(crate) fn to_blob(&self) -> Result<Blob, Error> {
+        let data = serde_json::to_value(self).map_err(|error| {
+            Error::new(ErrorKind::Internal, "cannot write the plan of the sandbox").because(error)
+        })?;
+        Ok(Blob {
+            version: VERSION,
+            data,
+        })
+    }
+}
+
+/// Decides how `config` is brought up. Pure: nothing is looked up on the host.
+pub(crate) fn plan(
+    config: &SandboxConfig,
+    layout: &Layout,
+    backend: &dyn Backend,
+    deadline_factor: f64,
+    nonce: String,
+    attachment: Attachment,
+) -> Result<SandboxPlan, Error> {
+    if config.containers.is_empty() {
+        let message = format!(
+            "sandbox {} has no container: give it at least one",
+            config.id
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    if !backend.capabilities().filesystem_sharing {
+        let message = format!(
+            "{} cannot share directories with the guest, which containers need",
+            backend.name()
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    Ok(SandboxPlan {
+        nonce,
+        attachment,
+        machine: MachinePlan {
+            id: config.id.clone(),
+            directory: layout.machine(&config.id),
+            memory: config.memory,
+            vcpus: config.vcpus,
+            boot: config.boot.clone(),
+            share: Some(SharePlan {
+                tag: SHARE_TAG.to_owned(),
+                socket: virtcontainers_share::SOCKET.into(),
+            }),
+            agent_announces: config.agent.start == AgentStart::Announces,
+            deadlines: deadlines(backend, deadline_factor),
+        },
+    })
+}
+
+/// The deadlines of sandboxes of this backend.
+pub(crate) fn deadlines(backend: &dyn Backend, factor: f64) -> Deadlines {
+    let base = match backend.is_accelerated() {
+        true => Deadlines::ACCELERATED,
+        false => Deadlines::EMULATED,
+    };
+    base.scaled(factor)
+}
+
+/// Refuses what can be foreseen to fail, by looking at the host without changing it.
+pub(crate) fn check(
+    config: &SandboxConfig,
+    plan: &SandboxPlan,
+    backend: &dyn Backend,
+) -> Result<(), Error> {
+    let id = &config.id;
+    backend
+        .check(&plan.machine)
+        .during(|| format!("cannot start sandbox {id}"))?;
+    for container in &config.containers {
+        require_directory(&container.rootfs)?;
+        for bind in virtcontainers_oci::host_binds(&container.spec) {
+            require_source(&bind.source)?;
+        }
+    }
+    Ok(())
+}
+
+fn require_directory(rootfs: &Path) -> Result<(), Error> {
+    match std::fs::metadata(rootfs) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => {
+            let message = format!("root file system {} is not a directory", rootfs.display());
+            Err(Error::new(ErrorKind::Invalid, message))
+        }
+        Err(error) => {
+            let message = format!(
+                "root file system {} cannot be used: name a directory that holds the container's \
+                 files",
+                rootfs.display()
+            );
+            Err(Error::new(ErrorKind::NotFound, message).because(error))
+        }
+    }
+}
+
+fn require_source(source: &Path) -> Result<(), Error> {
+    match std::fs::metadata(source) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!(
+                "volume {} does not exist on the host: create it, or correct the path",
+                source.display()
+            );
+            Err(Error::new(ErrorKind::NotFound, message).because(error))
+        }
+    }
+}

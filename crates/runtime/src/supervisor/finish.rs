@@ -1,0 +1,205 @@
+//! The end of a supervised sandbox: undo everything, then say in the record what happened.
+
+use std::sync::Arc;
+
+use virtcontainers_store::{Lease, LeaseMode, Record};
+use virtcontainers_types::{
+    Command, ContainerId, ContainerState, Decision, ExitStatus, Fact, Input, decide,
+};
+
+use super::control::Report;
+use super::inbox::Wish;
+use super::{End, Hosting, Session, tell};
+use crate::error::{Context, Error, ErrorKind};
+use crate::undo::{self, Extent, Undoer};
+
+/// What becomes of the record.
+#[derive(Debug)]
+enum Verdict {
+    /// It belongs to whoever holds the lease now.
+    Leave,
+    /// It goes.
+    Remove,
+    /// The container ended and the machine was taken down.
+    Stopped(ExitStatus),
+    /// Something was lost.
+    Failed(String),
+}
+
+/// Undoes the sandbox's effects and settles its record. Nothing more can be done about a failure
+/// here than to log it: the ledger keeps what was not undone, for the next call.
+pub(super) async fn finish(mut session: Session<'_>, end: End) {
+    let (verdict, extent, failure) = match end {
+        // The creator waits for the answer, holds the lease and removes the record.
+        End::BootFailed(error) => (Verdict::Leave, Extent::Delete, Some(error)),
+        End::CreatorGone => (Verdict::Remove, Extent::Delete, None),
+        End::Stopped => (Verdict::Leave, Extent::Stop, None),
+        End::ContainerEnded(status) => (Verdict::Stopped(status), Extent::Stop, None),
+        End::MachineLost(exit) => (Verdict::Failed(exit.to_string()), Extent::Stop, None),
+        End::AgentLost(error) => (Verdict::Failed(chain(&error)), Extent::Stop, None),
+    };
+    let undone = undo_effects(&session, extent).await;
+    if let Err(error) = &undone {
+        tracing::error!(%error, "the sandbox is not wholly cleaned up");
+    }
+    if let Some(error) = failure {
+        tell(&mut session.sender, &Report::Failed(error.to_wire())).await;
+        return;
+    }
+    if let Err(error) = settle(&mut session, verdict, undone.is_ok()).await {
+        tracing::error!(%error, "the end of the sandbox cannot be recorded");
+    }
+}
+
+async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<(), Error> {
+    let id = &session.begin.config.id;
+    let entries = session
+        .ledger
+        .entries()
+        .during(|| format!("cannot read the ledger of sandbox {id}"))?;
+    let backend = Arc::clone(&session.host.backend);
+    let deadline = session.begin.plan.machine.deadlines.delete;
+    let undo = move || {
+        undo::undo_all(
+            &entries.entries,
+            backend.as_ref(),
+            Undoer::Supervisor,
+            extent,
+            deadline,
+        )
+    };
+    match session.hosting {
+        // Nothing else runs here.
+        Hosting::Process => undo(),
+        Hosting::Task => tokio::task::spawn_blocking(undo).await.map_err(|error| {
+            Error::new(ErrorKind::Internal, "undoing a sandbox died").because(error)
+        })?,
+    }
+}
+
+async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Result<(), Error> {
+    if matches!(verdict, Verdict::Leave) {
+        return Ok(());
+    }
+    let Some(mut lease) = lease(session).await? else {
+        return Ok(());
+    };
+    let id = lease.id().clone();
+    let record = match verdict {
+        Verdict::Leave => return Ok(()),
+        Verdict::Remove if undone => {
+            return lease
+                .remove()
+                .during(|| format!("cannot remove the record of sandbox {id}"));
+        }
+        Verdict::Remove => failed(
+            lease.record(),
+            "it could not be wholly cleaned up when its creator ended",
+        ),
+        Verdict::Stopped(status) => stopped(lease.record(), status),
+        Verdict::Failed(why) => failed(lease.record(), &why),
+    };
+    if undone {
+        undo::forget_stopped(&lease.ledger())?;
+    }
+    lease
+        .commit(record)
+        .during(|| format!("cannot store the end of sandbox {id}"))
+}
+
+/// The exclusive lease, unless somebody who has it asks for the end meanwhile: then the record is
+/// theirs.
+async fn lease(session: &mut Session<'_>) -> Result<Option<Lease>, Error> {
+    let store = Arc::clone(&session.host.store);
+    let id = session.begin.config.id.clone();
+    let deadline = session.begin.plan.machine.deadlines.lock;
+    let open = tokio::task::spawn_blocking({
+        let id = id.clone();
+        move || store.open(&id, LeaseMode::Exclusive, "supervise", deadline)
+    });
+    let stop_asked = async { while session.inbox.next().await != Wish::Stop {} };
+    tokio::select! {
+        opened = open => {
+            let opened = opened.map_err(|error| {
+                Error::new(ErrorKind::Internal, "taking a lease died").because(error)
+            })?;
+            opened.map(Some).during(|| format!("cannot take the lease of sandbox {id}"))
+        }
+        () = stop_asked => Ok(None),
+    }
+}
+
+/// Records that one of several containers ended.
+pub(super) async fn note_container_end(
+    session: &mut Session<'_>,
+    container: ContainerId,
+    status: ExitStatus,
+) {
+    let noted = async {
+        let Some(mut lease) = lease(session).await? else {
+            return Ok(());
+        };
+        let mut record = lease.record().clone();
+        for known in record
+            .containers
+            .iter_mut()
+            .filter(|known| known.id == container)
+        {
+            known.state = ContainerState::Stopped;
+            known.exit_status = Some(status);
+        }
+        lease
+            .commit(record)
+            .during(|| format!("cannot store the end of container {container}"))
+    };
+    let noted: Result<(), Error> = noted.await;
+    if let Err(error) = noted {
+        tracing::error!(%error, "the end of a container cannot be recorded");
+    }
+}
+
+fn stopped(record: &Record, status: ExitStatus) -> Record {
+    let mut record = ended(record, status);
+    for input in [
+        Input::Command(Command::Stop),
+        Input::Fact(Fact::MachineExited),
+    ] {
+        if let Decision::Become(state) = decide(Some(record.state), input) {
+            record.state = state;
+        }
+    }
+    record
+}
+
+fn failed(record: &Record, why: &str) -> Record {
+    let mut record = ended(record, ExitStatus::LOST);
+    if let Decision::Become(state) = decide(Some(record.state), Input::Fact(Fact::MachineExited)) {
+        record.state = state;
+    }
+    record.failure = Some(why.to_owned());
+    record
+}
+
+fn ended(record: &Record, status: ExitStatus) -> Record {
+    let mut record = record.clone();
+    record.supervisor = None;
+    record.machine = None;
+    for container in &mut record.containers {
+        if container.state != ContainerState::Stopped {
+            container.state = ContainerState::Stopped;
+            container.exit_status = Some(status);
+        }
+    }
+    record
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,217 @@
+//! The creator's side: starting a supervisor, and hearing how the boot goes.
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use virtcontainers_process::{Child, Identity, Launcher, Mark, Stream};
+use virtcontainers_store::Ledger;
+use virtcontainers_types::{Attachment, ProcessIdentity};
+
+use super::control::{self, Begin, Receiver, Report, Request, Sender, Up};
+use super::{Hosting, supervise};
+use crate::error::{Context, Error, ErrorKind};
+use crate::host::Host;
+use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram};
+use crate::undo::Effect;
+
+/// The tag of the supervisor's mark.
+const TAG: &str = "supervisor";
+/// Where a supervisor process writes what goes wrong with itself.
+const LOG: &str = "supervisor.log";
+
+/// A supervisor that was told to begin.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    pub(crate) identity: ProcessIdentity,
+    receiver: Receiver,
+    /// Its end tells the supervisor that the creator is gone.
+    sender: Sender,
+    /// Reaps the process when it ends; absent for a task.
+    child: Option<Child>,
+}
+
+/// The creator's hold on a supervised sandbox.
+#[derive(Debug)]
+pub(crate) struct Held {
+    receiver: Receiver,
+    _sender: Sender,
+    child: Option<Child>,
+}
+
+/// Starts a supervisor and tells it to begin.
+pub(crate) async fn start(
+    host: &Arc<Host>,
+    ledger: &Ledger,
+    begin: Begin,
+    io: ContainerIo,
+) -> Result<Starting, Error> {
+    let (ours, theirs) = StdUnixStream::pair().map_err(internal)?;
+    let (identity, child) = match &host.supervision {
+        Supervision::Process(program) => {
+            let mark = Mark::new(&begin.plan.nonce, TAG);
+            Effect::Supervisor(mark.clone()).enter(ledger)?;
+            let child = spawn(program, &begin, &mark, theirs, io)?;
+            send_preamble(&ours, program)?;
+            (child.identity(), Some(child))
+        }
+        Supervision::Task => {
+            let host = Arc::clone(host);
+            let theirs = asynchronous(theirs)?;
+            tokio::spawn(async move {
+                if let Err(error) = supervise(&host, theirs, io, Hosting::Task).await {
+                    tracing::error!(%error, "the supervisor cannot begin");
+                }
+            });
+            (
+                Identity::current().during(|| "cannot tell our own process".to_owned())?,
+                None,
+            )
+        }
+    };
+    let (receiver, mut sender) = control::split(asynchronous(ours)?);
+    sender.send(&Request::Begin(Box::new(begin))).await?;
+    let identity = ProcessIdentity {
+        pid: identity.pid,
+        start_time: identity.start_time,
+    };
+    Ok(Starting {
+        identity,
+        receiver,
+        sender,
+        child,
+    })
+}
+
+impl Starting {
+    /// Waits until the sandbox is up, or is not and everything was undone.
+    ///
+    /// Dropping the future makes the supervisor end and clean up.
+    pub(crate) async fn up(self, progress: &Progress) -> Result<(Up, Held), Error> {
+        let Self {
+            mut receiver,
+            sender,
+            child,
+            ..
+        } = self;
+        loop {
+            match receiver.next::<Report>().await? {
+                Some(Report::Phase { phase, millis }) => {
+                    progress.completed(phase, Duration::from_millis(millis));
+                }
+                Some(Report::Up(up)) => {
+                    return Ok((
+                        up,
+                        Held {
+                            receiver,
+                            _sender: sender,
+                            child,
+                        },
+                    ));
+                }
+                Some(Report::Failed(error)) => {
+                    reap(child).await;
+                    return Err(error.into());
+                }
+                None => return Err(died(child).await),
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Waits until the supervisor has ended the sandbox and itself. Safe to drop.
+    pub(crate) async fn ended(&mut self) {
+        while let Ok(Some(_)) = self.receiver.next::<Report>().await {}
+        if let Some(child) = &self.child
+            && let Err(error) = child.wait().await
+        {
+            tracing::debug!(%error, "the supervisor cannot be reaped");
+        }
+    }
+}
+
+async fn reap(child: Option<Child>) {
+    if let Some(child) = child
+        && let Err(error) = child.wait().await
+    {
+        tracing::debug!(%error, "the supervisor cannot be reaped");
+    }
+}
+
+async fn died(child: Option<Child>) -> Error {
+    let how = match &child {
+        Some(child) => match child.wait().await {
+            Ok(exit) => exit.to_string(),
+            Err(error) => error.to_string(),
+        },
+        None => "its task ended".to_owned(),
+    };
+    let message = format!("the supervisor died during the boot ({how}); see `vc logs`");
+    Error::new(ErrorKind::Gone, message)
+}
+
+fn spawn(
+    program: &SupervisorProgram,
+    begin: &Begin,
+    mark: &Mark,
+    control: StdUnixStream,
+    io: ContainerIo,
+) -> Result<Child, Error> {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(begin.plan.machine.directory.join(LOG))
+        .map_err(internal)?;
+    let mut launcher = Launcher::new(&program.program)
+        .args(&program.args)
+        .stderr(Stream::Descriptor(log.into()))
+        .current_dir("/")
+        .marked(mark);
+    for (name, value) in &program.env {
+        launcher = launcher.env(name, value);
+    }
+    // An attached supervisor reads the creator's terminal, which only its session may.
+    if begin.plan.attachment == Attachment::Attached {
+        launcher = launcher.in_our_session();
+    }
+    launcher.pass(control.into());
+    for stream in [io.stdin, io.stdout, io.stderr] {
+        launcher.pass(or_null(stream)?);
+    }
+    launcher
+        .spawn()
+        .during(|| "cannot start the supervisor".to_owned())
+}
+
+fn or_null(stream: Option<OwnedFd>) -> Result<OwnedFd, Error> {
+    match stream {
+        Some(stream) => Ok(stream),
+        None => std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .map(OwnedFd::from)
+            .map_err(internal),
+    }
+}
+
+fn send_preamble(mut stream: &StdUnixStream, program: &SupervisorProgram) -> Result<(), Error> {
+    let mut line = serde_json::to_vec(&program.preamble).map_err(|error| internal(error.into()))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(internal)
+}
+
+fn asynchronous(stream: StdUnixStream) -> Result<UnixStream, Error> {
+    stream.set_nonblocking(true).map_err(internal)?;
+    UnixStream::from_std(stream).map_err(internal)
+}
+
+fn internal(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Internal, "cannot prepare the supervisor").because(error)
+}
