@@ -1,1 +1,14 @@
-//! The directory tree that a sandbox shares with its guest.
+#![doc = include_str!("../README.md")]
+
+mod daemon;
+mod error;
+mod mount;
+mod sys;
+mod tree;
+mod undo;
+
+pub use daemon::{Cache, Daemon, DaemonConfig, SOCKET};
+pub use error::{Error, ErrorKind};
+pub use tree::{GUEST_DIRECTORY, Tree};
+pub use undo::{OWNER, Undo, VERSION, undo};
+pub use virtcontainers_process::Exit;
