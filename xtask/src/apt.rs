@@ -108,6 +108,9 @@ impl Apt {
 
     /// Tries, and tries once more with fresh package lists when they may have been the reason.
     fn with_fresh_lists<T>(&self, attempt: impl Fn() -> Result<T>) -> Result<T> {
+        if !has_lists() && !self.refreshed.replace(true) {
+            self.refresh()?;
+        }
         let first = match attempt() {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -115,16 +118,29 @@ impl Apt {
         if self.refreshed.replace(true) {
             return Err(first);
         }
-        note("refreshing the package lists (apt-get update)");
-        let refreshed = self.apt_get(&["update"]).run();
+        let refreshed = self.refresh();
         attempt().map_err(|second| match refreshed {
             Ok(()) => second,
-            Err(update) => second.context(format!(
-                "the package lists could not be refreshed ({update}): is the network up, and is \
-                 this user allowed to?"
-            )),
+            Err(update) => second.context(update.to_string()),
         })
     }
+
+    fn refresh(&self) -> Result<()> {
+        note("refreshing the package lists (apt-get update)");
+        self.apt_get(&["update"]).run().context(
+            "the package lists could not be refreshed: is the network up, and is this root?",
+        )
+    }
+}
+
+/// Whether this machine has package lists at all, which a fresh one often has not.
+fn has_lists() -> bool {
+    let Ok(mut lists) = std::fs::read_dir("/var/lib/apt/lists") else {
+        return false;
+    };
+    lists.any(|entry| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+    })
 }
 
 /// Unpacks a package into `dir` without installing it.

@@ -57,6 +57,8 @@ impl Helper {
         note(format!(
             "building {name} {version} ({minutes} on two cores, once)"
         ));
+        // What a killed build left; the programs themselves all stay.
+        cache.prune("tools", usize::MAX)?;
         let scratch = cache.staging("tools")?;
         cargo::host()
             .args(["install", "--locked", "--version", version])
@@ -64,7 +66,7 @@ impl Helper {
             .arg(cache.path(self.place()))
             .arg(name)
             .env("CARGO_TARGET_DIR", scratch.path())
-            .run()
+            .run_lines(|line| !line.contains("be sure to add"))
             .with_context(|| {
                 format!(
                     "cannot build {name} {version}: check that the Rust registry can be reached, \

@@ -50,6 +50,9 @@ const fn file(paths: &'static [&'static str], package: &'static str) -> Need {
     }
 }
 
+const QEMU: &str = "qemu-system-x86";
+const VIRTIOFSD: &str = "virtiofsd";
+
 const NEEDS: &[Need] = &[
     program("gcc", "gcc"),
     file(
@@ -62,7 +65,7 @@ const NEEDS: &[Need] = &[
     ),
     program("pkg-config", "pkg-config"),
     file(&["/usr/include/seccomp.h"], "libseccomp-dev"),
-    program("qemu-system-x86_64", "qemu-system-x86"),
+    program("qemu-system-x86_64", QEMU),
     // QEMU 7 brings it as part of qemu-system-common; from QEMU 8 on it is a package of its own.
     file(
         &[
@@ -70,7 +73,7 @@ const NEEDS: &[Need] = &[
             "/usr/libexec/virtiofsd",
             "/usr/bin/virtiofsd",
         ],
-        "virtiofsd",
+        VIRTIOFSD,
     ),
     program("depmod", "kmod"),
     program("ip", "iproute2"),
@@ -169,7 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_is_told_by_package_name() {
-        assert!(by_hand(&["kmod", "strace"]).ends_with(": kmod strace"));
+    fn virtiofsd_is_asked_for_only_once_qemu_is_there() {
+        assert_eq!(at_first(&["kmod", QEMU, VIRTIOFSD]), ["kmod", QEMU]);
+        assert_eq!(at_first(&[VIRTIOFSD]), [VIRTIOFSD]);
+    }
+
+    #[test]
+    fn the_remedy_is_a_command_line() {
+        assert_eq!(by_hand(&["kmod", "strace"]), "apt-get install kmod strace");
     }
 }
