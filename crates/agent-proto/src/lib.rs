@@ -18,8 +18,14 @@ pub mod agent {
 pub const AGENT_PORT: u32 = 1024;
 
 /// vsock port on the host to which our guest agent connects once, when it has begun to listen on
-/// [`AGENT_PORT`]; with hybrid vsock the host listens on `<socket>_1023`. A foreign agent does not.
+/// [`AGENT_PORT`], told to by [`ANNOUNCE_PORT_PARAMETER`]; with hybrid vsock the host listens on
+/// `<socket>_1023`. With AF_VSOCK all guests of a host share its ports, so there the port is the
+/// guest's context id. A foreign agent makes no such call.
 pub const ANNOUNCE_PORT: u32 = 1023;
+
+/// Word on the guest's kernel command line (`agent.announce_vport=N`) that names the port of the
+/// first call to the host. Without it no call is made; kata-agent skips it.
+pub const ANNOUNCE_PORT_PARAMETER: &str = "agent.announce_vport";
 
 /// vsock port in the guest from which kata-agent streams its log, when told to by
 /// `agent.log_vport` on the kernel command line. It accepts one connection in its life.
@@ -38,11 +44,6 @@ pub const MAX_FRAME: usize = 4 << 20;
 /// process limits, device rules, "unlimited" (-1) values. kata-agent 4.1 distorts these, so they
 /// are not sent to an agent that does not say this word.
 pub const EXACT_SPEC_FEATURE: &str = "vc-exact-spec";
-
-/// Word on the guest's kernel command line (`vc.announce_port=N`) that moves the first call to
-/// the host from [`ANNOUNCE_PORT`] to another port: with AF_VSOCK all guests of a host share its
-/// ports. 0 means that no call is made.
-pub const ANNOUNCE_PORT_PARAMETER: &str = "vc.announce_port";
 
 /// Word in `AgentDetails.extra_features` of an agent that keeps the unread output of a process
 /// after WaitProcess was answered, until it is read to its end or the container is removed. With

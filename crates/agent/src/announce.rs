@@ -21,8 +21,6 @@ use crate::socket_path;
 const MAX_LINE: usize = 128;
 /// How long an announcement may take once it has connected.
 const MAX_SILENCE: Duration = Duration::from_secs(2);
-/// The kernel picks a free port (`VMADDR_PORT_ANY`, vsock(7)).
-const ANY_PORT: u32 = u32::MAX;
 
 /// Waits for the announcement of one guest. Bind it before the machine starts.
 #[derive(Debug)]
@@ -55,9 +53,9 @@ impl AnnounceListener {
     /// Binds the socket on which the guest behind `endpoint` will announce itself.
     ///
     /// With hybrid vsock that is `<path>_1023`; a socket left there by a run that died is replaced.
-    /// With vsock it is a port of the host that the kernel picks, because all guests of a host
-    /// share its ports: give [`port`](Self::port) to the guest. An endpoint of the kind `Unix` has
-    /// no announcement: `Unsupported`.
+    /// With vsock it is the port of the host with the number of the guest's context id, because
+    /// all guests of a host share its ports. [`port`](Self::port) is to be told to the guest. An
+    /// endpoint of the kind `Unix` has no announcement: `Unsupported`.
     ///
     /// Must be called within a tokio runtime.
     pub fn bind(endpoint: &AgentEndpoint) -> Result<Self> {
@@ -78,9 +76,9 @@ impl AnnounceListener {
             }
             AgentEndpoint::Vsock { cid } => {
                 let failed = |source: io::Error| Error::new("announce", source);
-                let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, ANY_PORT))
-                    .map_err(failed)?;
-                let port = listener.local_addr().map_err(failed)?.port();
+                let port = *cid;
+                let address = VsockAddr::new(VMADDR_CID_ANY, port);
+                let listener = VsockListener::bind(address).map_err(failed)?;
                 Ok(Self {
                     listener: Listener::Vsock {
                         listener,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use virtcontainers_types::ErrorKind;
 
-use crate::fault::{self, ProgramFault};
+use crate::fault;
 use crate::process::ProcessRef;
 
 /// The result of a call of this crate.
@@ -151,12 +151,10 @@ impl Error {
         }
     }
 
-    /// The agent said that the program to run is missing or cannot be run.
-    pub fn program_fault(&self) -> Option<ProgramFault> {
-        match &self.cause {
-            Cause::Rpc(fault) => fault.program(),
-            _ => None,
-        }
+    /// The agent said that the program to run does not exist: a shell would say 127. That is
+    /// kata-agent's way; ours lets the process end with 127 or 126, as a shell does.
+    pub fn is_program_not_found(&self) -> bool {
+        matches!(&self.cause, Cause::Rpc(fault) if fault.is_program_not_found())
     }
 
     pub(crate) fn is_end_of_stream(&self) -> bool {

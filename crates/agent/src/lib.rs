@@ -24,7 +24,6 @@ pub use client::{Agent, Timeouts};
 pub use connect::{connect, connect_with_retry};
 pub use details::{GuestDetails, Version};
 pub use error::{Error, ErrorKind, Result};
-pub use fault::ProgramFault;
 pub use port::AgentPort;
 pub use process::{OutputStream, ProcessRef};
 pub use virtcontainers_types::AgentEndpoint;

@@ -90,7 +90,7 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
 
     /// Starts one more process in a container, at once. `process` must have an exec id.
     /// `AlreadyExists` for an exec id in use;
-    /// [`program_fault`](crate::Error::program_fault) tells a missing program.
+    /// [`is_program_not_found`](crate::Error::is_program_not_found) tells a missing program.
     async fn exec_process(&self, process: &ProcessRef, spec: oci::Process) -> Result<()>;
 
     /// Sends a signal to one process. A process that has ended already is success.

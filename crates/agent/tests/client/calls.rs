@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use virtcontainers_agent::network::{GuestNetwork, set_up};
 use virtcontainers_agent::spec::Dialect;
-use virtcontainers_agent::{AgentPort, ErrorKind, OutputStream, ProgramFault, copy};
+use virtcontainers_agent::{AgentPort, ErrorKind, OutputStream, copy};
 use virtcontainers_agent_proto::types::{ARPNeighbor, IPAddress, Interface, Route};
 use virtcontainers_agent_proto::{agent, oci};
 use virtcontainers_testkit::agent::{FakeAgent, Fault, Flavor, Program};
@@ -170,7 +170,7 @@ async fn a_missing_program_is_told_as_such() {
         .create_container(create_request("c1", &["nope"], false))
         .await
         .unwrap_err();
-    assert_eq!(error.program_fault(), Some(ProgramFault::NotFound));
+    assert!(error.is_program_not_found());
     assert_eq!(
         (error.kind(), error.rpc_code()),
         (ErrorKind::NotFound, Some(13))
@@ -187,7 +187,7 @@ async fn a_missing_program_is_told_as_such() {
         .exec_process(&missing, process(&["nope"], false))
         .await
         .unwrap_err();
-    assert_eq!(error.program_fault(), Some(ProgramFault::NotFound));
+    assert!(error.is_program_not_found());
     // An exec id is free after a refusal.
     agent
         .exec_process(&missing, process(&["sleep"], false))
