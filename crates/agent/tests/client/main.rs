@@ -7,6 +7,7 @@
 
 mod calls;
 mod connecting;
+mod replay;
 mod streaming;
 
 use std::time::Duration;
