@@ -19,7 +19,7 @@ pub enum LeaseMode {
 
 /// One sandbox's place in a store, locked until dropped. Implemented by stores, and by decorators
 /// around theirs.
-pub trait Backing: Send + Debug {
+pub trait Backing: Send + Sync + Debug {
     /// The record's bytes; `None` when there is no record.
     fn read(&self) -> Result<Option<Vec<u8>>, Error>;
 
