@@ -94,9 +94,14 @@ impl Apt {
     }
 
     fn apt_get(&self, words: &[&str]) -> Cmd {
-        Cmd::new("apt-get")
-            .args(["-q", "-o", "Acquire::Retries=3"])
-            .args(words)
+        let patience = [
+            "-q",
+            "-o",
+            "Acquire::Retries=3",
+            "-o",
+            "DPkg::Lock::Timeout=120",
+        ];
+        Cmd::new("apt-get").args(patience).args(words)
     }
 
     fn show(&self, name: &str) -> Result<String> {

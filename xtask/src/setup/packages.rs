@@ -98,20 +98,16 @@ pub(super) fn ensure(cache: &Cache) -> Result<()> {
     let wanted = missing();
     if !Apt::exists() {
         bail!(
-            "{}, and this machine has no apt-get to install them with",
-            by_hand(&wanted)
+            "missing, and no apt-get to install it with: {}",
+            wanted.join(" ")
         );
     }
     if !is_root() {
-        bail!("{}: apt-get install {}", by_hand(&wanted), wanted.join(" "));
+        bail!("packages are missing: as root, run `{}`", by_hand(&wanted));
     }
     let apt = Apt::default();
-    // What QEMU brings along must not be asked for by name: in Debian 12 that package is missing.
-    let (late, first): (Vec<_>, Vec<_>) = wanted.iter().partition(|name| **name == "virtiofsd");
-    install(&apt, &first)?;
-    if !late.is_empty() && missing().contains(&"virtiofsd") {
-        install(&apt, &late)?;
-    }
+    install(&apt, &at_first(&wanted))?;
+    install(&apt, &missing())?;
     let still = missing();
     if !still.is_empty() {
         bail!(
@@ -120,6 +116,17 @@ pub(super) fn ensure(cache: &Cache) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What to install before looking again: QEMU may bring virtiofsd along, and where it does, there
+/// is no package of that name.
+fn at_first<'a>(wanted: &[&'a str]) -> Vec<&'a str> {
+    let with_qemu = wanted.contains(&QEMU);
+    wanted
+        .iter()
+        .copied()
+        .filter(|name| !with_qemu || *name != VIRTIOFSD)
+        .collect()
 }
 
 fn install(apt: &Apt, packages: &[&str]) -> Result<()> {
@@ -136,10 +143,7 @@ fn install(apt: &Apt, packages: &[&str]) -> Result<()> {
 }
 
 fn by_hand(packages: &[&str]) -> String {
-    format!(
-        "these packages are missing and only root can install them: {}",
-        packages.join(" ")
-    )
+    format!("apt-get install {}", at_first(packages).join(" "))
 }
 
 /// Whether this process may install packages, by the effective user id of `/proc/self/status`.
