@@ -46,6 +46,8 @@ pub struct Finished {
 pub struct Started {
     child: Child,
     since: Instant,
+    /// What was read of standard error before its end.
+    complaints: Vec<u8>,
 }
 
 impl Program {
@@ -128,6 +130,7 @@ impl Program {
         Ok(Started {
             child,
             since: Instant::now(),
+            complaints: Vec::new(),
         })
     }
 
@@ -172,6 +175,26 @@ impl Started {
         self.child.stdin.take()
     }
 
+    /// Reads its standard error until this was seen.
+    pub fn wait_for_stderr(&mut self, text: &str) -> Result<()> {
+        let stderr = self.child.stderr.as_mut().context("no standard error")?;
+        let mut byte = [0];
+        while !self
+            .complaints
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+        {
+            stderr.read_exact(&mut byte).with_context(|| {
+                format!(
+                    "{text:?} not in {:?}",
+                    String::from_utf8_lossy(&self.complaints)
+                )
+            })?;
+            self.complaints.push(byte[0]);
+        }
+        Ok(())
+    }
+
     /// Waits for its end. Kills it and fails when it takes longer than anything here may.
     pub fn finish(mut self) -> Result<Finished> {
         use std::os::unix::process::ExitStatusExt as _;
@@ -180,7 +203,8 @@ impl Started {
         let stderr = collect(self.child.stderr.take());
         let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("no pid")?;
         let (ended, end) = mpsc::channel();
-        std::thread::spawn(move || ended.send(self.child.wait()));
+        let mut child = self.child;
+        std::thread::spawn(move || ended.send(child.wait()));
         let exit = match end.recv_timeout(PATIENCE) {
             Ok(exit) => exit?,
             Err(_) => {
@@ -195,7 +219,8 @@ impl Started {
             .code()
             .or_else(|| Some(128 + exit.signal()?))
             .context("no status")?;
-        let stderr = String::from_utf8_lossy(&stderr.recv_timeout(PATIENCE)?).into_owned();
+        self.complaints.extend(stderr.recv_timeout(PATIENCE)?);
+        let stderr = String::from_utf8_lossy(&self.complaints).into_owned();
         Ok(Finished {
             status,
             stdout: stdout.recv_timeout(PATIENCE)?,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_hypervisor::{Backend, MachinePlan, SharePlan};
+use virtcontainers_share::DaemonConfig;
 use virtcontainers_store::Blob;
 use virtcontainers_types::{AgentStart, Attachment, Deadlines, SandboxConfig};
 
@@ -94,8 +95,12 @@ pub(crate) fn check(
     config: &SandboxConfig,
     plan: &SandboxPlan,
     backend: &dyn Backend,
+    daemon: &DaemonConfig,
 ) -> Result<(), Error> {
     let id = &config.id;
+    daemon
+        .find()
+        .during(|| format!("cannot start sandbox {id}"))?;
     backend
         .check(&plan.machine)
         .during(|| format!("cannot start sandbox {id}"))?;

@@ -122,7 +122,7 @@ impl Runtime {
             clock::nonce()?,
             attachment,
         )?;
-        plan::check(&config, &plan, host.backend.as_ref())?;
+        plan::check(&config, &plan, host.backend.as_ref(), &host.daemon)?;
         let deadlines = plan.machine.deadlines;
         let mut lease = self.claim(&config, &plan, deadlines).await?;
 

@@ -1,0 +1,78 @@
+//! Tests of reading and refusing configurations.
+
+use super::*;
+
+fn load(text: &str, drop_ins: &[(&str, &str)]) -> Result<Config, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("configuration.toml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::create_dir(folder.path().join("config.d")).unwrap();
+    for (name, text) in drop_ins {
+        std::fs::write(folder.path().join("config.d").join(name), text).unwrap();
+    }
+    Config::load(Some(&file))
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(load("", &[]).unwrap(), Config::default());
+}
+
+#[test]
+fn later_drop_ins_win_and_keep_the_rest() {
+    let base = "[hypervisor.qemu]\nmemory = \"512M\"\nvcpus = 2\n";
+    let config = load(
+        base,
+        &[
+            ("20-b.toml", "[hypervisor.qemu]\nmemory = 1024"),
+            ("10-a.toml", "[hypervisor.qemu]\nmemory = 384"),
+            ("ignored.txt", "nonsense"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.hypervisor.qemu.memory, Mebibytes(1024));
+    assert_eq!(config.hypervisor.qemu.vcpus.count(), 2);
+}
+
+#[test]
+fn an_unknown_key_names_file_and_nearest() {
+    let rows = [
+        ("[hypervisor.qemu]\nmemroy = 1", "hypervisor.qemu.memory"),
+        (
+            "[hypervisor.qemu]\nacelerator = \"tcg\"",
+            "hypervisor.qemu.accelerator",
+        ),
+        ("[runtime]\nrot = \"/x\"", "runtime.root"),
+        ("[agent.kata]\nstrat = \"polled\"", "agent.kata.start"),
+        ("[hypervisor.qem]\nmemory = 1", "hypervisor.qemu.memory"),
+    ];
+    for (text, nearest) in rows {
+        let error = load(text, &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let message = error.to_string();
+        assert!(
+            message.contains(nearest) && message.contains("configuration.toml"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    for text in [
+        "[hypervisor.qemu]\nmemory = \"1T\"",
+        "[hypervisor.qemu]\nvcpus = 0",
+        "[hypervisor.qemu]\naccelerator = \"warp\"",
+        "[runtime]\nroot = \"relative\"",
+        "[runtime]\ndeadline_factor = \"x\"",
+        "not toml",
+    ] {
+        assert!(load(text, &[]).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_file_that_was_named_is_an_error() {
+    let error = Config::load(Some(Path::new("/nonexistent/c.toml"))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}

@@ -1,0 +1,81 @@
+//! This program as a supervisor of one sandbox.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use virtcontainers_runtime::{ErrorKind, SupervisorProgram, SupervisorStart};
+
+use crate::{Config, Error};
+
+/// The hidden command by which the program becomes a supervisor.
+const COMMAND: &str = "sandbox-supervisor";
+/// Environment variables that a supervisor needs to find what its creator found.
+const ENVIRONMENT: [&str; 4] = ["HOME", "XDG_CACHE_HOME", "RUST_LOG", "RUST_BACKTRACE"];
+/// A supervisor's threads copy streams and do little else.
+const STACK: usize = 256 * 1024;
+/// Threads that carry streams stay: ending and starting them would be work while idle.
+const KEEP_THREADS: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How this program is started as a supervisor.
+pub(crate) fn program(config: &Config) -> Result<SupervisorProgram, Error> {
+    let failed = |what: &str| Error::new(ErrorKind::Internal, what);
+    let program = std::env::current_exe()
+        .map_err(|error| failed("cannot tell which program this is").because(error))?;
+    let preamble = serde_json::to_value(config)
+        .map_err(|error| failed("cannot hand the configuration on").because(error))?;
+    let env = ENVIRONMENT
+        .iter()
+        .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)))
+        .collect();
+    Ok(SupervisorProgram {
+        program,
+        args: vec![COMMAND.into()],
+        env,
+        preamble,
+    })
+}
+
+/// Runs the supervisor and returns its exit code when the program was started as one; `None`
+/// otherwise. Call it first in `main`, before any thread or descriptor is made.
+///
+/// `log` sets up logging, if wanted; what is logged goes to the sandbox's `supervisor.log`.
+pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
+    if std::env::args_os().nth(1)? != COMMAND {
+        return None;
+    }
+    let start = SupervisorStart::take();
+    log();
+    let supervised = start.map_err(Error::from).and_then(supervise);
+    Some(match supervised {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, source = ?std::error::Error::source(&error), "supervisor");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn supervise(start: SupervisorStart) -> Result<(), Error> {
+    let config: Config = serde_json::from_value(start.preamble.clone()).map_err(|error| {
+        Error::new(
+            ErrorKind::Incompatible,
+            "the creator's configuration cannot be understood",
+        )
+        .because(error)
+    })?;
+    let runtime = crate::runtime(&config)?;
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_stack_size(STACK)
+        .thread_keep_alive(KEEP_THREADS)
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "cannot start the supervisor").because(error)
+        })?;
+    let supervised = executor.block_on(runtime.supervise(start));
+    // A thread may wait for input that never comes; it must not hold up the end.
+    executor.shutdown_background();
+    Ok(supervised?)
+}

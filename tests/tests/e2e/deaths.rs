@@ -1,0 +1,263 @@
+//! Whatever dies, and when: an error within a second, and nothing left behind.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use virtcontainers_tests::program::Started;
+use virtcontainers_tests::{Place, place};
+
+use crate::detached::{Running, wait_for_end};
+
+/// From a death to the caller's end. The promise is a second; the clean-up may share two busy
+/// processors with other virtual machines.
+const PROMPT: Duration = Duration::from_secs(4);
+
+/// The program of a sandbox whose command line has this word.
+fn find(place: &Place, word: &str) -> Result<Option<u32>> {
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let cwd = std::fs::read_link(path.join("cwd")).unwrap_or_default();
+        let ours =
+            cwd.starts_with(place.root()) || line.contains(&place.root().display().to_string());
+        let program = line.split('\0').next().unwrap_or_default();
+        if ours && program.contains(word) {
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            return Ok(name.parse().ok());
+        }
+    }
+    Ok(None)
+}
+
+fn kill(pid: u32) -> Result<()> {
+    let pid = Pid::from_raw(i32::try_from(pid)?).context("no pid")?;
+    Ok(pidfd_send_signal(
+        pidfd_open(pid, PidfdFlags::empty())?,
+        Signal::KILL,
+    )?)
+}
+
+/// A container that has said that it runs.
+fn talking(place: &Place, name: &str) -> Result<Started> {
+    use std::io::Read as _;
+    let mut run = place
+        .run(
+            &place.id(name),
+            [],
+            ["sh", "-c", "echo up; exec sleep 100000"],
+        )
+        .start()?;
+    let mut stdout = run.take_stdout().context("no output")?;
+    let mut said = [0; 3];
+    stdout.read_exact(&mut said)?;
+    assert_eq!(&said, b"up\n");
+    Ok(run)
+}
+
+fn dies(word: &str, name: &str) -> Result<()> {
+    let place = Place::new()?;
+    let run = talking(&place, name)?;
+    let victim = find(&place, word)?.with_context(|| format!("no {word} runs"))?;
+    let since = Instant::now();
+    kill(victim)?;
+    let run = run.finish()?;
+    assert!(since.elapsed() < PROMPT, "{:?}", since.elapsed());
+    assert_eq!(run.status, 255, "{}", run.stderr);
+    assert!(run.stderr.contains("lost"), "{}", run.stderr);
+    place.assert_clean()
+}
+
+#[test]
+fn qemu() -> Result<()> {
+    dies("qemu-system", "qemu")
+}
+
+#[test]
+fn the_file_system_daemon() -> Result<()> {
+    dies("virtiofsd", "fsd")
+}
+
+#[test]
+fn the_vsock_helper() -> Result<()> {
+    if std::path::Path::new("/dev/vhost-vsock").exists() {
+        return Ok(());
+    }
+    dies("vhost-device-vsock", "vsock")
+}
+
+#[test]
+fn the_supervisor() -> Result<()> {
+    let place = Place::new()?;
+    let run = talking(&place, "supervisor")?;
+    let id = place.id("supervisor");
+    let state = place.vc(["state", &id]).finish()?.expect(0)?;
+    let state: serde_json::Value = serde_json::from_slice(&state.stdout)?;
+    let since = Instant::now();
+    kill(u32::try_from(state["pid"].as_u64().context("no pid")?)?)?;
+    let run = run.finish()?;
+    assert!(since.elapsed() < PROMPT, "{:?}", since.elapsed());
+    assert_eq!(run.status, 255, "{}", run.stderr);
+    place.assert_clean()
+}
+
+#[test]
+fn the_guest_with_its_agent() -> Result<()> {
+    let place = Place::new()?;
+    // Without masked paths a container can crash its own kernel.
+    let bundle = place.path("bundle");
+    std::fs::create_dir(&bundle)?;
+    std::fs::write(
+        bundle.join("config.json"),
+        format!(
+            r#"{{"ociVersion":"1.2.0","root":{{"path":"{}"}},
+            "process":{{"args":["sh","-c","echo c > /proc/sysrq-trigger; sleep 100"],"cwd":"/",
+                "env":["PATH=/bin"],"user":{{"uid":0,"gid":0}}}},
+            "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}}],
+            "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"mount"}}]}}}}"#,
+            place.rootfs().display()
+        ),
+    )?;
+    let bundle = bundle.display().to_string();
+    let run = place
+        .vc(["run", "--bundle", &bundle, &place.id("guest")])
+        .finish()?;
+    assert_eq!(run.status, 255, "{}", run.stderr);
+    place.assert_clean()
+}
+
+#[test]
+fn the_caller() -> Result<()> {
+    let place = Place::new()?;
+    let run = talking(&place, "caller")?;
+    let id = place.id("caller");
+    let state = place.vc(["state", &id]).finish()?.expect(0)?;
+    let state: serde_json::Value = serde_json::from_slice(&state.stdout)?;
+    kill(run.pid())?;
+    run.finish()?.expect(137)?;
+    wait_for_end(u32::try_from(state["pid"].as_u64().context("no pid")?)?)?;
+    place.assert_clean()
+}
+
+#[test]
+fn a_supervisor_that_nobody_watches_is_cleaned_up_by_the_next_call() -> Result<()> {
+    let place = Place::new()?;
+    let running = Running::start(&place, "orphan")?;
+    kill(running.supervisor()?)?;
+    let state = running.state()?;
+    assert_eq!(state["status"], "stopped");
+    running.delete()?;
+    place.assert_clean()
+}
+
+#[test]
+fn an_interrupt_is_the_containers() -> Result<()> {
+    let place = Place::new()?;
+    let script = "trap 'echo int; exit 7' INT; echo up; while :; do sleep 1; done";
+    let mut run = place
+        .run(&place.id("int"), [], ["sh", "-c", script])
+        .start()?;
+    let mut stdout = run.take_stdout().context("no output")?;
+    let mut said = [0; 3];
+    std::io::Read::read_exact(&mut stdout, &mut said)?;
+    run.signal(Signal::INT)?;
+    run.finish()?.expect(7)?;
+    place.assert_clean()
+}
+
+#[test]
+fn three_interrupts_end_a_deaf_container() -> Result<()> {
+    let place = Place::new()?;
+    let script = "trap '' INT; echo up; while :; do sleep 1; done";
+    let mut run = place
+        .run(&place.id("deaf"), [], ["sh", "-c", script])
+        .start()?;
+    let mut stdout = run.take_stdout().context("no output")?;
+    let mut said = [0; 3];
+    std::io::Read::read_exact(&mut stdout, &mut said)?;
+    // A signal that is pending is not queued twice: each waits until the one before was taken.
+    for _ in 0..3 {
+        run.signal(Signal::INT)?;
+        taken(run.pid(), Signal::INT)?;
+    }
+    run.finish()?.expect(130)?;
+    place.assert_clean()
+}
+
+/// Waits until no signal of this kind is pending for the process.
+fn taken(pid: u32, signal: Signal) -> Result<()> {
+    let bit = 1_u64 << (signal.as_raw() - 1);
+    loop {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+            return Ok(());
+        };
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+        let pending = u64::from_str_radix(pending.context("no ShdPnd")?.trim(), 16)?;
+        if pending & bit == 0 {
+            return Ok(());
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Ends `vc run` by a signal when it has done so many system calls, so that the moment moves
+/// through the whole of the boot.
+#[test]
+fn an_interrupt_at_any_moment_of_a_boot_leaves_nothing() -> Result<()> {
+    for (number, phase) in [
+        "phase=supervisor",
+        "phase=share",
+        "phase=launch",
+        "phase=guest",
+        "phase=sandbox",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let place = Place::new()?;
+        let id = place.id(&format!("boot{number}"));
+        let mut run = place.run(&id, ["-v"], ["sleep", "1000"]).start()?;
+        run.wait_for_stderr(phase)?;
+        run.signal(Signal::INT)?;
+        let run = run.finish()?;
+        // 130 from us during the boot, or from the container once it runs.
+        assert!(
+            matches!(run.status, 130 | 137),
+            "{phase}: {} {}",
+            run.status,
+            run.stderr
+        );
+        place.assert_clean()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn qemu_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
+    let place = Place::new()?;
+    let id = place.id("bootkill");
+    let mut run = place.run(&id, ["-v"], ["true"]).start()?;
+    run.wait_for_stderr("phase=launch")?;
+    let victim = find(&place, "qemu-system")?.context("no QEMU runs")?;
+    let since = Instant::now();
+    kill(victim)?;
+    let run = run.finish()?;
+    assert!(since.elapsed() < PROMPT, "{:?}", since.elapsed());
+    assert_ne!(run.status, 0);
+    assert!(run.stderr.contains("phase: guest"), "{}", run.stderr);
+    assert!(run.stderr.contains("signal 9"), "{}", run.stderr);
+    place.assert_clean()
+}
+
+#[test]
+fn the_program_under_test_is_the_one_that_was_built() {
+    assert!(
+        place::vc_program().exists(),
+        "{}",
+        place::vc_program().display()
+    );
+}

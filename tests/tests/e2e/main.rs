@@ -1,0 +1,13 @@
+//! End to end: `vc` from outside, real virtual machines, and nothing left behind.
+//!
+//! `cargo xtask e2e` builds what these tests need and names it in the environment.
+
+mod deaths;
+mod detached;
+mod exec;
+mod paths;
+mod refusals;
+mod run;
+mod streams;
+mod supervisor;
+mod terminal;

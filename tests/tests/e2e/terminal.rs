@@ -1,0 +1,55 @@
+//! Terminals: a pseudo-terminal on our side, one in the guest, sizes and keys between them.
+
+use anyhow::Result;
+use rustix::process::Signal;
+use virtcontainers_tests::Place;
+use virtcontainers_tests::pty::Pty;
+
+#[test]
+fn a_terminal_has_a_size_follows_it_and_ends_with_its_shell() -> Result<()> {
+    let place = Place::new()?;
+    let mut pty = Pty::new(33, 77)?;
+    let run = place
+        .run(&place.id("tty"), ["--tty"], ["sh"])
+        .stdin(pty.user_side()?)
+        .stdout(pty.user_side()?)
+        .start()?;
+    // The answers differ from what is typed, so that the echo is not taken for one.
+    pty.read_until("# ")?;
+    pty.write("tty | sed s/dev/DEV/; stty size | tr ' ' x\n")?;
+    pty.read_until("/DEV/pts/")?;
+    pty.read_until("33x77")?;
+    pty.resize(44, 88)?;
+    run.signal(Signal::WINCH)?;
+    pty.write("until stty size | grep -q '44 88'; do :; done; stty size | tr ' ' x\n")?;
+    pty.read_until("44x88")?;
+    pty.write("exit 9\n")?;
+    run.finish()?.expect(9)?;
+    place.assert_clean()
+}
+
+#[test]
+fn interrupt_and_end_of_file_are_keys() -> Result<()> {
+    let place = Place::new()?;
+    let mut pty = Pty::new(24, 80)?;
+    let run = place
+        .run(
+            &place.id("keys"),
+            ["--tty"],
+            [
+                "sh",
+                "-c",
+                "trap 'echo caugh''t' INT; echo read''y; cat; cat; echo don''e",
+            ],
+        )
+        .stdin(pty.user_side()?)
+        .stdout(pty.user_side()?)
+        .start()?;
+    pty.read_until("ready")?;
+    pty.write("\x03")?;
+    pty.read_until("caught")?;
+    pty.write("line\n\x04")?;
+    pty.read_until("done")?;
+    run.finish()?.expect(0)?;
+    place.assert_clean()
+}
