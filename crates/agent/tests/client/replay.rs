@@ -38,12 +38,14 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// The recorded request and answer of each call, in order, by method.
-fn recording() -> HashMap<String, VecDeque<(Vec<u8>, Vec<u8>)>> {
+type Recording = HashMap<String, VecDeque<(Vec<u8>, Vec<u8>)>>;
+
+fn recording() -> Recording {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../agent-proto/tests/fixtures/frames.jsonl"
     );
-    let mut calls: HashMap<String, VecDeque<_>> = HashMap::new();
+    let mut calls = Recording::new();
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let text = |key: &str| line[key].as_str().unwrap();
