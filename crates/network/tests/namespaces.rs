@@ -49,9 +49,12 @@ impl UndoSink for Ledger {
     }
 }
 
-fn mounts() -> Vec<String> {
+/// The mounts at and below a directory, which nobody else knows of.
+fn mounts(directory: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
-    table.lines().map(str::to_owned).collect()
+    let directory = directory.to_str().unwrap();
+    let mounts = table.lines().filter(|line| line.contains(directory));
+    mounts.map(str::to_owned).collect()
 }
 
 /// Runs a test on a thread in a mount namespace of its own, in which `/` is shared or private.
@@ -60,7 +63,6 @@ fn isolated(test: fn(&Path)) {
         MountPropagationFlags::PRIVATE,
         MountPropagationFlags::SHARED,
     ] {
-        let outside = mounts();
         let run = move || {
             // SAFETY: a mount namespace of its own changes nothing that Rust's guarantees rest on.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
@@ -68,13 +70,13 @@ fn isolated(test: fn(&Path)) {
             rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | all).unwrap();
             rustix::mount::mount_change("/", propagation | all).unwrap();
             let root = tempfile::tempdir().unwrap();
-            let before = mounts();
             test(&root.path().join("netns"));
-            assert_eq!(mounts(), before);
+            assert_eq!(mounts(root.path()), [""; 0]);
             assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+            root.path().to_owned()
         };
-        std::thread::spawn(run).join().unwrap();
-        assert_eq!(mounts(), outside);
+        let root = std::thread::spawn(run).join().unwrap();
+        assert_eq!(mounts(&root), [""; 0]);
     }
 }
 
@@ -111,7 +113,7 @@ fn a_namespace_is_made_named_and_undone() {
         let mount = mounts()
             .into_iter()
             .find(|line| line.split(' ').nth(4) == directory.to_str() && line.contains(" shared:"));
-        assert!(mount.is_some(), "{:?}", mounts());
+        assert!(mount.is_some(), "{:?}", mounts(directory));
         ledger.undo();
         assert!(!directory.exists());
         ledger.undo();

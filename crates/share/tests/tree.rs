@@ -139,7 +139,7 @@ fn mounts_below_a_root_file_system_come_along_and_go_with_it() {
         fs::create_dir(source.join("mounted")).unwrap();
         tmpfs(&source.join("mounted"));
         fs::write(source.join("mounted/file"), "deep").unwrap();
-        let before = mounts();
+        let before = mounts(directory);
         let ledger = Ledger::new();
         let tree = tree(directory, &ledger);
         let in_guest = tree
@@ -157,7 +157,7 @@ fn mounts_below_a_root_file_system_come_along_and_go_with_it() {
         assert!(!tree.served().join("a").exists());
         tree.remove_container(&container("a")).unwrap();
         tree.remove().unwrap();
-        assert_eq!(mounts(), before);
+        assert_eq!(mounts(directory), before);
         assert_eq!(
             fs::read_to_string(source.join("mounted/file")).unwrap(),
             "deep"
@@ -362,7 +362,7 @@ fn nothing_happens_that_was_not_written_down() {
             )?;
             Ok(())
         };
-        let before = mounts();
+        let before = mounts(directory);
         let mut room = 0;
         loop {
             let ledger = Ledger::with_room(room);
@@ -376,7 +376,7 @@ fn nothing_happens_that_was_not_written_down() {
                 assert_intact(&source);
             }
             ledger.undo();
-            assert_eq!(mounts(), before, "after {room} entries");
+            assert_eq!(mounts(directory), before, "after {room} entries");
             assert_intact(&source);
             if result.is_ok() {
                 break;

@@ -85,6 +85,7 @@ impl DaemonConfig {
 /// is killed when this value is dropped.
 pub struct Daemon {
     child: Child,
+    mark: Mark,
     stderr: OutputTail,
     socket: PathBuf,
 }
@@ -130,8 +131,7 @@ impl Daemon {
         let mut launcher = Launcher::new(&program)
             .marked(&mark)
             .current_dir("/")
-            .stderr(Stream::Descriptor(write_end))
-            .kill_on_drop();
+            .stderr(Stream::Descriptor(write_end));
         if die_with_thread {
             launcher = launcher.die_with_thread();
         }
@@ -142,6 +142,7 @@ impl Daemon {
             .map_err(|source| Error::process(source, "start the file system daemon"))?;
         Ok(Self {
             child,
+            mark,
             stderr,
             socket,
         })
@@ -186,16 +187,26 @@ impl Daemon {
         self.stderr.text()
     }
 
-    /// Kills the daemon and blocks until it has ended. Its second process ends with it. Succeeds
-    /// when it has ended already.
+    /// Kills the daemon and blocks until it has ended. Succeeds when it has ended already.
     ///
-    /// Errors: `Timeout` after five seconds; `Denied`.
+    /// Errors: `Timeout` after five seconds; `Denied`; `Internal`.
     pub fn kill(&self) -> Result<(), Error> {
+        // The second process asks to die with the first, but only after it was forked: by the mark
+        // it is found in any case.
         let ended = self
             .child
             .kill()
-            .and_then(|()| self.child.wait_blocking(END).map(drop));
+            .and_then(|()| self.child.wait_blocking(END))
+            .and_then(|_exit| self.mark.end_all(END));
         ended.map_err(|source| Error::process(source, "end the file system daemon"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            tracing::warn!(daemon = ?self, %error, "a file system daemon is left");
+        }
     }
 }
 

@@ -52,8 +52,12 @@ impl UndoSink for Ledger {
     }
 }
 
-pub fn mounts() -> Vec<String> {
-    mounts_of("/proc/thread-self")
+/// The mounts at and below a directory, which nobody else knows of.
+pub fn mounts(directory: &Path) -> Vec<String> {
+    let mut mounts = mounts_of("/proc/thread-self");
+    let directory = directory.to_str().unwrap();
+    mounts.retain(|line| line.contains(directory));
+    mounts
 }
 
 pub fn mounts_of(process: &str) -> Vec<String> {
@@ -74,21 +78,20 @@ pub fn isolated(test: fn(&Path)) {
         MountPropagationFlags::PRIVATE,
         MountPropagationFlags::SHARED,
     ] {
-        let outside = mounts();
         let run = move || {
             unshare_mounts();
             let all = MountPropagationFlags::REC;
             rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | all).unwrap();
             rustix::mount::mount_change("/", propagation | all).unwrap();
             let directory = tempfile::tempdir().unwrap();
-            let before = mounts();
             test(directory.path());
-            assert_eq!(mounts(), before);
+            assert_eq!(mounts(directory.path()), [""; 0]);
             let left = directory.path().join("root/shares");
             assert_eq!(fs::read_dir(left).map_or(0, Iterator::count), 0);
+            directory.path().to_owned()
         };
-        std::thread::spawn(run).join().unwrap();
-        assert_eq!(mounts(), outside);
+        let directory = std::thread::spawn(run).join().unwrap();
+        assert_eq!(mounts(&directory), [""; 0]);
     }
 }
 
