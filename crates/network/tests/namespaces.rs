@@ -110,7 +110,7 @@ fn a_namespace_is_made_named_and_undone() {
         let again = open_namespace(namespace.path()).unwrap();
         assert_eq!(inode(&again), inode(&namespace));
         // Names are seen by namespaces that are made later, hence a shared mount.
-        let mount = mounts()
+        let mount = mounts(directory)
             .into_iter()
             .find(|line| line.split(' ').nth(4) == directory.to_str() && line.contains(" shared:"));
         assert!(mount.is_some(), "{:?}", mounts(directory));
