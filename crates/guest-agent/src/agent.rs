@@ -1,5 +1,7 @@
 //! The state of the agent: what all requests share.
 
+use std::sync::Arc;
+
 use crate::config::Config;
 use crate::container::Engine;
 use crate::containers::Containers;
@@ -24,7 +26,7 @@ pub(crate) struct Agent {
     /// The sandbox, once it was created.
     pub(crate) sandbox: Sandbox,
     /// Out-of-memory events on their way to the host.
-    pub(crate) oom: OomEvents,
+    pub(crate) oom: Arc<OomEvents>,
     /// Kernel modules of the initrd.
     pub(crate) modules: Modules,
 }
@@ -47,7 +49,7 @@ impl Agent {
             containers: Containers::default(),
             storages: Storages::default(),
             sandbox: Sandbox::default(),
-            oom: OomEvents::default(),
+            oom: Arc::default(),
             modules,
         }
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::oom::OomGuard;
 use crate::process::Process;
 use crate::status::{Failure, Result};
 
@@ -46,6 +47,9 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// Mount points of its storages, for their release.
     pub(crate) storages: Vec<PathBuf>,
+    /// Its watch for out-of-memory kills, where the kernel counts them.
+    #[expect(dead_code, reason = "held, so that the watch ends with the container")]
+    oom: Option<OomGuard>,
     /// Source of its termination message, if a runtime asked for one by annotation.
     pub(crate) termination_log: Option<PathBuf>,
     /// Written by what changes the life cycle, read by what must not meet such a change.
@@ -71,12 +75,14 @@ impl Container {
         id: String,
         init: Process,
         storages: Vec<PathBuf>,
+        oom: Option<OomGuard>,
         termination_log: Option<PathBuf>,
     ) -> Self {
         let processes = HashMap::from([(id.clone(), Slot::Here(Arc::new(init)))]);
         Self {
             id,
             storages,
+            oom,
             termination_log,
             turn: tokio::sync::RwLock::new(()),
             state: Mutex::new(State {

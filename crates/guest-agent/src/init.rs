@@ -57,6 +57,9 @@ const MOUNTS: [Early; 9] = [
     early("cgroup2", "/sys/fs/cgroup", QUIET, c"nsdelegate"),
 ];
 
+/// Files that the agent may have open: three for every process that nobody has waited for yet.
+const FILES: u64 = 65_536;
+
 /// Where the initrd keeps the modules.
 pub(crate) const MODULES: &str = "/lib/modules/vc";
 
@@ -107,6 +110,13 @@ pub(crate) fn set_up(modules: &Modules) {
     }
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "-1000") {
         failed("protect the agent from the OOM killer", error);
+    }
+    let files = rustix::process::Rlimit {
+        current: Some(FILES),
+        maximum: Some(FILES),
+    };
+    if let Err(errno) = rustix::process::setrlimit(rustix::process::Resource::Nofile, files) {
+        failed("raise the limit of open files", errno.into());
     }
     for (link, target) in [
         ("/dev/fd", "/proc/self/fd"),

@@ -1,9 +1,11 @@
 //! Out-of-memory events: gathered from the containers, handed to the one client that asks.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
+use crate::container::Engine;
 use crate::status::{Failure, Result};
 
 /// Events kept for a client that does not ask; later ones are dropped.
@@ -26,9 +28,38 @@ impl Default for OomEvents {
     }
 }
 
+/// A watch over one container; it ends when dropped.
+#[derive(Debug)]
+pub(crate) struct OomGuard(AbortHandle);
+
+impl Drop for OomGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl OomEvents {
+    /// Reports the victims in a container from now on. `None` where this kernel does not count
+    /// them.
+    pub(crate) fn watch(self: &Arc<Self>, engine: &Engine, id: &str) -> Option<OomGuard> {
+        let mut watch = match engine.oom_watch(id) {
+            Ok(watch) => watch,
+            Err(error) => {
+                log::info!("no out-of-memory events of container {id}: {error}");
+                return None;
+            }
+        };
+        let (events, id) = (Arc::clone(self), id.to_owned());
+        let task = tokio::spawn(async move {
+            while watch.next().await.is_some() {
+                events.report(&id);
+            }
+        });
+        Some(OomGuard(task.abort_handle()))
+    }
+
     /// A process of this container was killed for want of memory.
-    pub(crate) fn report(&self, container: &str) {
+    fn report(&self, container: &str) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Err(error)) = sender
             .as_ref()

@@ -72,7 +72,7 @@ pub(crate) async fn write(
 ) -> Result<WriteStreamResponse> {
     let process = process(agent, &request.container_id, &request.exec_id)?;
     match &process.streams {
-        streams if request.data.is_empty() => close_streams(streams).await?,
+        streams if request.data.is_empty() => close_streams(streams).await,
         Streams::Pipes { stdin, .. } => stdin.write(&request.data).await?,
         Streams::Terminal(terminal) => terminal.write(&request.data).await?,
     }
@@ -88,15 +88,13 @@ pub(crate) async fn write(
 /// # Errors
 /// As for [`process`](crate::containers::Container::process).
 pub(crate) async fn close(agent: &Agent, container: &str, exec: &str) -> Result<()> {
-    close_streams(&process(agent, container, exec)?.streams).await
+    close_streams(&process(agent, container, exec)?.streams).await;
+    Ok(())
 }
 
-async fn close_streams(streams: &Streams) -> Result<()> {
+async fn close_streams(streams: &Streams) {
     match streams {
-        Streams::Pipes { stdin, .. } => {
-            stdin.close();
-            Ok(())
-        }
+        Streams::Pipes { stdin, .. } => stdin.close(),
         Streams::Terminal(terminal) => terminal.close_input().await,
     }
 }

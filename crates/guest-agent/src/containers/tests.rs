@@ -26,6 +26,7 @@ fn container(reaper: &Reaper) -> Arc<Container> {
         process(reaper, 1 << 30),
         Vec::new(),
         None,
+        None,
     ))
 }
 
@@ -53,7 +54,13 @@ async fn a_container_id_is_taken_from_reservation_to_removal() {
     let reservation = containers
         .reserve("c1")
         .expect("free after a failed creation");
-    let made = Container::new("c1".to_owned(), process(&reaper, 1 << 30), Vec::new(), None);
+    let made = Container::new(
+        "c1".to_owned(),
+        process(&reaper, 1 << 30),
+        Vec::new(),
+        None,
+        None,
+    );
     reservation.fill(made);
     assert!(containers.reserve("c1").is_err(), "exists");
     let here = containers.get("c1").unwrap();

@@ -1,4 +1,6 @@
 //! The folder of a container and the root file system bound into it.
+//!
+//! These are a handful of quick system calls; a helper thread would cost more than they do.
 
 use std::path::{Path, PathBuf};
 

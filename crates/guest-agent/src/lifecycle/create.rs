@@ -9,7 +9,6 @@ use virtcontainers_agent_proto::oci;
 
 use super::bundle;
 use crate::agent::Agent;
-use crate::blocking::blocking;
 use crate::container;
 use crate::containers::Container;
 use crate::device;
@@ -46,7 +45,9 @@ pub(crate) async fn create(agent: &Agent, request: CreateContainerRequest) -> Re
     match made {
         Ok((init, termination_log)) => {
             agent.sandbox.offer_pid_namespace(&init);
-            reservation.fill(Container::new(id.clone(), init, storages, termination_log));
+            let oom = agent.oom.watch(&agent.engine, &id);
+            let container = Container::new(id.clone(), init, storages, oom, termination_log);
+            reservation.fill(container);
             Ok(())
         }
         Err(failure) => {
@@ -65,10 +66,7 @@ async fn with_bundle(
 ) -> Result<(Process, Option<PathBuf>)> {
     let folder = agent.config.bundle(id);
     let root = spec.Root.mut_or_insert_default();
-    let rootfs = {
-        let (folder, source) = (folder.clone(), PathBuf::from(&root.Path));
-        blocking(move || bundle::make(&folder, &source)).await?
-    };
+    let rootfs = bundle::make(&folder, Path::new(&root.Path))?;
     root.Path = rootfs.to_string_lossy().into_owned();
     let termination_log = termination_log(&spec);
     match spawn_init(agent, id, &spec, share_pids).await {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::bundle;
 use crate::agent::Agent;
-use crate::blocking::blocking;
 use crate::containers::{Container, Phase};
 use crate::status::{Failure, Result};
 
@@ -59,12 +58,7 @@ pub(crate) async fn remove_now(agent: &Agent, container: &Arc<Container>) -> Res
         .remove(id)
         .await
         .map_err(|error| within(error.into()))?;
-    let folder = agent.config.bundle(id);
-    blocking(move || {
-        bundle::unmake(&folder);
-        Ok(())
-    })
-    .await?;
+    bundle::unmake(&agent.config.bundle(id));
     agent.storages.release_all(&container.storages).await;
     container.forget_all();
     agent.containers.forget(container);

@@ -1,14 +1,15 @@
 //! Every request gets one answer, and work that changes the guest is finished.
 //!
-//! A handler runs as a task of its own. If it panics, the client is told INTERNAL instead of
-//! nothing. If the client's connection or deadline ends first, a handler that only waits is
-//! dropped with it (a forgotten reader must not swallow output), any other runs on to its end, so
-//! that no half-made container is left.
+//! If a handler panics, the client is told INTERNAL instead of nothing. If the client's connection
+//! or deadline ends first, a handler that only waits is dropped with it (a forgotten reader must
+//! not swallow output); any other runs as a task of its own, on to its end, so that no half-made
+//! container is left.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::task::JoinHandle;
+use futures_util::FutureExt as _;
 use ttrpc::asynchronous::{MethodHandler, Service, TtrpcContext};
 use ttrpc::{Code, Error, Request, Response, Result, get_status};
 
@@ -48,45 +49,32 @@ struct Guarded {
 impl MethodHandler for Guarded {
     async fn handler(&self, context: TtrpcContext, request: Request) -> Result<Response> {
         let inner = Arc::clone(&self.inner);
-        let task = tokio::spawn(async move { inner.handler(context, request).await });
         let outcome = if self.waits {
-            AbortOnDrop(task).join().await
+            AssertUnwindSafe(inner.handler(context, request))
+                .catch_unwind()
+                .await
+                .ok()
         } else {
-            task.await
+            tokio::spawn(async move { inner.handler(context, request).await })
+                .await
+                .ok()
         };
         match outcome {
-            Ok(Ok(response)) => Ok(response),
+            Some(Ok(response)) => Ok(response),
             // The generated code fails by itself only when the payload is not the message.
-            Ok(Err(error)) => Ok(refuse(Code::INVALID_ARGUMENT, &self.name, error)),
-            Err(panic) => {
-                log::error!("{}: {panic}", self.name);
-                Ok(refuse(
-                    Code::INTERNAL,
-                    &self.name,
-                    "the agent failed; its log says more",
-                ))
-            }
+            Some(Err(error)) => Ok(refuse(Code::INVALID_ARGUMENT, &self.name, error)),
+            // The panic hook has logged it.
+            None => Ok(refuse(
+                Code::INTERNAL,
+                &self.name,
+                "the agent failed; its log says more",
+            )),
         }
     }
 }
 
 fn refuse(code: Code, method: &str, why: impl std::fmt::Display) -> Response {
     Error::RpcStatus(get_status(code, format!("{method}: {why}"))).into()
-}
-
-/// A task that ends when nobody waits for it any more.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> AbortOnDrop<T> {
-    async fn join(mut self) -> std::result::Result<T, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[cfg(test)]
@@ -129,8 +117,8 @@ mod tests {
         service.methods.remove(name).unwrap()
     }
 
-    async fn code(behaviour: Behaviour) -> Code {
-        let response = method("M", behaviour)
+    async fn code(name: &str, behaviour: Behaviour) -> Code {
+        let response = method(name, behaviour)
             .handler(TtrpcContext::default(), Request::new())
             .await
             .unwrap();
@@ -139,8 +127,10 @@ mod tests {
 
     #[tokio::test]
     async fn panics_and_garbage_are_answered() {
-        assert_eq!(code(Behaviour::Panic).await, Code::INTERNAL);
-        assert_eq!(code(Behaviour::Fail).await, Code::INVALID_ARGUMENT);
+        for name in ["CreateContainer", "ReadStdout"] {
+            assert_eq!(code(name, Behaviour::Panic).await, Code::INTERNAL);
+            assert_eq!(code(name, Behaviour::Fail).await, Code::INVALID_ARGUMENT);
+        }
     }
 
     async fn survives_its_caller(name: &str) -> bool {

@@ -18,8 +18,8 @@ async fn statuses_are_exact_over_codes_and_signals() {
             .unwrap();
         assert_eq!(agent.wait("c1", &exec).await.unwrap(), status);
     }
-    // Each ends itself, then each is ended from outside.
-    for signal in [1, 2, 3, 6, 9, 10, 12, 13, 14, 15, 34, 64] {
+    // Each ends itself, then each is ended from outside. (Busybox's shell ignores SIGQUIT.)
+    for signal in [1, 2, 6, 9, 10, 12, 13, 14, 15, 34, 64] {
         let exec = format!("self-{signal}");
         agent
             .exec("c1", &exec, sh(&format!("kill -{signal} $$")))
