@@ -15,8 +15,9 @@ const PROGRAMS: &[&str] = &["cli", "shim", "guest-agent"];
 
 /// Names in which the word stands for something else.
 const HARMLESS: &[&str] = &[
-    // Where Debian puts virtiofsd.
+    // Where Debian puts virtiofsd, and the package that brings it there.
     "/usr/lib/qemu/",
+    "qemu-system-common",
 ];
 
 /// Where `file` names a backend though it should not know one. Tests may, in sample data.
