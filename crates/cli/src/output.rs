@@ -25,6 +25,12 @@ pub(crate) fn failure(error: &anyhow::Error, format: LogFormat) -> ExitCode {
         LogFormat::Text => print_text(&message, report),
         LogFormat::Json => print_json(&message, report),
     }
+    let command = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<RuntimeError>()?.exit_status());
+    if let Some(status) = command {
+        return ExitCode::from(status.code());
+    }
     let lost = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<RuntimeError>())

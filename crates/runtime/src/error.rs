@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::SandboxId;
+use virtcontainers_types::{ExitStatus, SandboxId};
 
 pub use virtcontainers_types::ErrorKind;
 
@@ -20,6 +20,7 @@ pub struct Error {
     message: String,
     sandbox: Option<SandboxId>,
     report: Option<Box<BootReport>>,
+    exit_status: Option<ExitStatus>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -30,6 +31,7 @@ impl Error {
             message: message.into(),
             sandbox: None,
             report: None,
+            exit_status: None,
             source: None,
         }
     }
@@ -47,6 +49,19 @@ impl Error {
     pub(crate) fn with_report(mut self, report: BootReport) -> Self {
         self.report = Some(Box::new(report));
         self
+    }
+
+    /// The command itself is at fault; this is the status that a shell would give.
+    pub(crate) fn with_exit_status(mut self, status: ExitStatus) -> Self {
+        self.exit_status = Some(status);
+        self
+    }
+
+    /// The status that a shell would give, when the command itself is at fault: 127 for one that
+    /// does not exist. Only agents that refuse such a command lead here; ours starts a process that
+    /// ends with the status.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        self.exit_status
     }
 
     /// What a caller can do about it.
@@ -77,6 +92,7 @@ impl Error {
             message: self.message.clone(),
             causes,
             report: self.report.as_deref().cloned(),
+            exit_status: self.exit_status,
         }
     }
 }
@@ -100,6 +116,7 @@ pub(crate) struct WireError {
     message: String,
     causes: Vec<String>,
     report: Option<BootReport>,
+    exit_status: Option<ExitStatus>,
 }
 
 impl From<WireError> for Error {
@@ -113,6 +130,7 @@ impl From<WireError> for Error {
             message: wire.message,
             sandbox: None,
             report: wire.report.map(Box::new),
+            exit_status: wire.exit_status,
             source: source.map(|cause| cause as _),
         }
     }
@@ -210,6 +228,16 @@ pub(crate) trait Context<T> {
 impl<T, E: Lower> Context<T> for Result<T, E> {
     fn during(self, message: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|error| Error::new(error.kind(), message()).because(error))
+    }
+}
+
+/// The error of an agent that refuses a command, with the status that a shell would give.
+pub(crate) fn of_command(error: virtcontainers_agent::Error, message: String) -> Error {
+    let missing = error.is_program_not_found();
+    let error = Error::new(error.kind(), message).because(error);
+    match missing {
+        true => error.with_exit_status(ExitStatus::NOT_FOUND),
+        false => error,
     }
 }
 

@@ -5,7 +5,7 @@ use virtcontainers_agent::{Agent, AgentPort, ProcessRef};
 use virtcontainers_agent_proto::EXACT_SPEC_FEATURE;
 use virtcontainers_types::{ContainerId, ExecId, ExitStatus, GuestFacts};
 
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, of_command};
 use crate::options::ContainerIo;
 use crate::supervisor::carry::Carrier;
 
@@ -49,7 +49,7 @@ impl ExecProcess {
         agent
             .exec_process(&process, converted)
             .await
-            .during(failed)?;
+            .map_err(|error| of_command(error, failed()))?;
         let carrier = Carrier::new(agent.clone(), process.clone(), terminal, facts);
         Ok(Self {
             agent,

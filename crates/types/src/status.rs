@@ -10,6 +10,8 @@ use crate::{ContainerId, ContainerState, ProcessIdentity, SandboxId, SandboxStat
 pub struct ExitStatus(pub i32);
 
 impl ExitStatus {
+    /// The command does not exist.
+    pub const NOT_FOUND: Self = Self(127);
     /// The machine or its agent was lost before the process told its status.
     pub const LOST: Self = Self(255);
 

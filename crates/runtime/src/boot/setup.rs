@@ -14,7 +14,7 @@ use super::connect::Connected;
 use super::launch::{daemon_exit, lost};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Lap, Phase};
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, of_command};
 
 /// The sandbox is up and its containers are created; everything here lives as long as it does.
 #[derive(Debug)]
@@ -122,7 +122,10 @@ async fn create_container(
         sandbox_pidns: guest.shares_pids,
         ..CreateContainerRequest::default()
     };
-    agent.create_container(request).await.during(failed)
+    agent
+        .create_container(request)
+        .await
+        .map_err(|error| of_command(error, failed()))
 }
 
 /// What each container is in its sandbox: alone, or the first of several.
