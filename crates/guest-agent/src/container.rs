@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The agent has threads and a large address space, so it never forks itself: the
-//! [spawner](Spawner) is forked at the very start and clones each container process straight into
+//! spawner is forked at the very start and clones each container process straight into
 //! its cgroup and namespaces, as a child of the agent. One clone per container or exec, no
 //! intermediate process, no exec of our own binary (see `docs/adr/0001-container-library.md`).
 //!
@@ -26,7 +26,5 @@ mod spawner;
 mod sys;
 mod wire;
 
-pub(crate) use cgroup::OomWatch;
-pub(crate) use engine::{Engine, SharedNamespaces, Spawned, Stdio};
+pub(crate) use engine::{Engine, SharedNamespaces, Stdio};
 pub(crate) use error::{EngineError, ErrorKind};
-pub(crate) use spawner::Spawner;
