@@ -4,7 +4,7 @@
 //! cycle takes its turn ([`Container::turn`]), so that start, remove and the rest of one container
 //! follow each other while other containers and all stream calls go on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,10 @@ use crate::status::{Failure, Result};
 
 /// Longest container id accepted; it becomes a file name.
 const LONGEST_ID: usize = 128;
+
+/// How many processes whose status was collected are kept for their unread output. The oldest goes
+/// first, so that whoever reads nothing cannot fill the guest.
+const MOST_ENDED: usize = 32;
 
 /// Folder names below the run directory that are not containers.
 const RESERVED: [&str; 5] = [
@@ -61,6 +65,8 @@ pub(crate) struct Container {
 struct State {
     phase: Phase,
     processes: HashMap<String, Slot>,
+    /// Waited for, with output that may be unread.
+    ended: VecDeque<(String, Arc<Process>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -88,6 +94,7 @@ impl Container {
             state: Mutex::new(State {
                 phase: Phase::Created,
                 processes,
+                ended: VecDeque::new(),
             }),
         }
     }
@@ -133,6 +140,26 @@ impl Container {
         }
     }
 
+    /// As [`process`](Self::process), and one whose status was collected while it has unread output.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub(crate) fn readable(&self, exec_id: &str) -> Result<Arc<Process>> {
+        let key = self.key(exec_id);
+        let ended = |state: &State| {
+            let newest = state.ended.iter().rev().find(|(ended, _)| ended == key);
+            newest.map(|(_, process)| Arc::clone(process))
+        };
+        self.process(exec_id)
+            .or_else(|error| ended(&self.lock()).ok_or(error))
+    }
+
+    /// Lets go of a process that was waited for and whose output is read to its end.
+    pub(crate) fn release(&self, process: &Arc<Process>) {
+        let mut state = self.lock();
+        state.ended.retain(|(_, ended)| !Arc::ptr_eq(ended, process));
+    }
+
     /// All processes whose status nobody has collected.
     pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
         let here = |slot: &Slot| match slot {
@@ -165,7 +192,8 @@ impl Container {
         })
     }
 
-    /// Forgets a process whose status was delivered; a later one of the same name stays.
+    /// Forgets a process whose status was delivered; a later one of the same name stays. Its output
+    /// can still be read to the end.
     pub(crate) fn forget(&self, exec_id: &str, process: &Arc<Process>) {
         let mut state = self.lock();
         let key = self.key(exec_id);
@@ -173,12 +201,21 @@ impl Container {
             && Arc::ptr_eq(here, process)
         {
             state.processes.remove(key);
+            if !process.is_drained() {
+                let ended = (key.to_owned(), Arc::clone(process));
+                state.ended.push_back(ended);
+            }
+            while state.ended.len() > MOST_ENDED {
+                state.ended.pop_front();
+            }
         }
     }
 
     /// Forgets every process, when the container is gone.
     pub(crate) fn forget_all(&self) {
-        self.lock().processes.clear();
+        let mut state = self.lock();
+        state.processes.clear();
+        state.ended.clear();
     }
 }
 

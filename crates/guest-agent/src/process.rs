@@ -1,10 +1,12 @@
 //! One process of a container: init or exec, as the agent knows it.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::reaper::Exit;
 use crate::status::{Failure, Result};
 use crate::stdio::Streams;
+use crate::streams::Source;
 use crate::sys;
 
 /// A process that was started and whose status nobody has collected yet.
@@ -16,6 +18,15 @@ pub(crate) struct Process {
     pub(crate) exit: Exit,
     /// Its standard streams.
     pub(crate) streams: Streams,
+    /// Which of its outputs were read to their end.
+    drained: Drained,
+}
+
+/// The outputs of a process that were read to their end.
+#[derive(Debug, Default)]
+struct Drained {
+    stdout: AtomicBool,
+    stderr: AtomicBool,
 }
 
 /// Largest signal number of Linux.
@@ -33,6 +44,33 @@ pub(crate) fn signal_number(number: u32) -> Result<i32> {
 }
 
 impl Process {
+    /// A process that was just started.
+    pub(crate) fn new(pid: i32, exit: Exit, streams: Streams) -> Self {
+        Self {
+            pid,
+            exit,
+            streams,
+            drained: Drained::default(),
+        }
+    }
+
+    /// Notes that an output was read to its end.
+    pub(crate) fn note_end(&self, source: Source) {
+        match source {
+            Source::Output => self.drained.stdout.store(true, Ordering::Relaxed),
+            Source::Errors => self.drained.stderr.store(true, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether nothing is left to read. A terminal has one output.
+    pub(crate) fn is_drained(&self) -> bool {
+        let stderr = match self.streams {
+            Streams::Pipes { .. } => self.drained.stderr.load(Ordering::Relaxed),
+            Streams::Terminal(_) => true,
+        };
+        stderr && self.drained.stdout.load(Ordering::Relaxed)
+    }
+
     /// Sends a signal. A process that has ended takes every signal: that is success.
     ///
     /// # Errors

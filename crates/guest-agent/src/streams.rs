@@ -99,16 +99,18 @@ async fn close_streams(streams: &Streams) {
     }
 }
 
-/// Waits for output and gives some of it; empty means the end.
+/// Waits for output and gives some of it; empty means the end. What a process has written can be
+/// read after its status was collected too.
 ///
 /// # Errors
-/// As for [`process`](crate::containers::Container::process), INTERNAL when reading fails.
+/// As for [`readable`](crate::containers::Container::readable), INTERNAL when reading fails.
 pub(crate) async fn read(
     agent: &Agent,
     request: &ReadStreamRequest,
     source: Source,
 ) -> Result<ReadStreamResponse> {
-    let process = process(agent, &request.container_id, &request.exec_id)?;
+    let container = agent.containers.get(&request.container_id)?;
+    let process = container.readable(&request.exec_id)?;
     let length = request.len as usize;
     let data = match (&process.streams, source) {
         _ if length == 0 => return Err(Failure::invalid("a read of 0 bytes")),
@@ -119,6 +121,12 @@ pub(crate) async fn read(
         }
         (Streams::Terminal(_), Source::Errors) => Vec::new(),
     };
+    if data.is_empty() {
+        process.note_end(source);
+        if process.is_drained() {
+            container.release(&process);
+        }
+    }
     Ok(ReadStreamResponse {
         data,
         ..Default::default()

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use virtcontainers_agent_proto::agent::{AgentDetails, GuestDetailsRequest, GuestDetailsResponse};
+use virtcontainers_agent_proto::{EXACT_SPEC_FEATURE, OUTPUT_AFTER_WAIT_FEATURE};
 
 use super::cpu_memory::memory_block_size;
 use crate::agent::Agent;
@@ -10,7 +11,8 @@ use crate::status::Result;
 use crate::storage;
 
 /// Abilities beyond the protocol's own; a host that knows one may rely on it.
-const FEATURES: [&str; 2] = ["seccomp", "virtcontainers"];
+const FEATURES: [&str; 4] =
+    ["seccomp", "virtcontainers", EXACT_SPEC_FEATURE, OUTPUT_AFTER_WAIT_FEATURE];
 
 /// Answers `GetGuestDetails`.
 ///

@@ -12,6 +12,8 @@ use ttrpc::asynchronous::Client;
 use ttrpc::context::{self, Context};
 use virtcontainers_agent_proto::agent::*;
 use virtcontainers_agent_proto::agent_ttrpc::AgentServiceClient;
+use virtcontainers_agent_proto::health::CheckRequest;
+use virtcontainers_agent_proto::health_ttrpc::HealthClient;
 
 use crate::spec;
 
@@ -80,6 +82,12 @@ impl Agent {
 
     pub(crate) fn run_dir(&self) -> PathBuf {
         self.folder.path().join("run")
+    }
+
+    /// A round trip on a new connection.
+    pub(crate) async fn check(&self) {
+        let health = HealthClient::new(self.connect().await);
+        health.check(ctx(), &CheckRequest::new()).await.unwrap();
     }
 
     /// Resident memory of the agent in bytes.
