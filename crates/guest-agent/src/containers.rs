@@ -157,7 +157,9 @@ impl Container {
     /// Lets go of a process that was waited for and whose output is read to its end.
     pub(crate) fn release(&self, process: &Arc<Process>) {
         let mut state = self.lock();
-        state.ended.retain(|(_, ended)| !Arc::ptr_eq(ended, process));
+        state
+            .ended
+            .retain(|(_, ended)| !Arc::ptr_eq(ended, process));
     }
 
     /// All processes whose status nobody has collected.

@@ -116,10 +116,10 @@ impl QemuBackend {
         let choice = Choice {
             qemu: self.qemu_path()?,
             accelerator,
-            vsock,
             kernel: absolute(&plan.boot.kernel)?,
             initrd: absolute(&plan.boot.initrd)?,
-            kernel_line: kernel_line::render(plan, &self.config.kernel_params),
+            kernel_line: kernel_line::render(plan, &self.config.kernel_params, &vsock),
+            vsock,
         };
         check::sizes(plan, self.host())?;
         check::kernel(&choice.kernel)?;

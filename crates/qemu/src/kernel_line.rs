@@ -2,6 +2,8 @@
 
 use virtcontainers_hypervisor::MachinePlan;
 
+use crate::choice::Vsock;
+
 /// What every guest gets. Later words win, so everything here can be overridden.
 ///
 /// `panic=-1` and `reboot=t` end the machine on a kernel panic (QEMU is told not to reboot).
@@ -26,10 +28,17 @@ const ANNOUNCE_PORT: u32 = 1023;
 pub(crate) const MAX_LENGTH: usize = 2047;
 
 /// Our words, then the configuration's, then the sandbox's.
-pub(crate) fn render(plan: &MachinePlan, configured: &[String]) -> String {
+///
+/// All guests of a host share its AF_VSOCK ports, so with the kernel's vsock each calls the port
+/// that is its own context id; with a helper each has ports to itself.
+pub(crate) fn render(plan: &MachinePlan, configured: &[String], vsock: &Vsock) -> String {
+    let announce_port = match vsock {
+        Vsock::Vhost { cid } => *cid,
+        Vsock::VhostUser { .. } => ANNOUNCE_PORT,
+    };
     let mut words: Vec<String> = WORDS.iter().map(ToString::to_string).collect();
     if plan.agent_announces {
-        words.push(format!("agent.announce_vport={ANNOUNCE_PORT}"));
+        words.push(format!("agent.announce_vport={announce_port}"));
     }
     words.extend(configured.iter().cloned());
     words.extend(plan.boot.kernel_params.iter().cloned());

@@ -146,10 +146,7 @@ impl Session<'_> {
         let booted = loop {
             tokio::select! {
                 biased;
-                Some((phase, took)) = phases.recv() => {
-                    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                    tell(sender, &Report::Phase { phase, millis }).await;
-                }
+                Some((phase, took)) = phases.recv() => tell_phase(sender, phase, took).await,
                 wish = inbox.next() => return Err(match wish {
                     Wish::CreatorGone => End::CreatorGone,
                     Wish::Stop => End::Stopped,
@@ -157,6 +154,9 @@ impl Session<'_> {
                 booted = &mut booting => break booted,
             }
         };
+        while let Ok((phase, took)) = phases.try_recv() {
+            tell_phase(sender, phase, took).await;
+        }
         match booted {
             Ok(ready) => {
                 let up = Up {
@@ -270,6 +270,11 @@ fn progress_channel() -> (Progress, mpsc::UnboundedReceiver<(Phase, Duration)>) 
         sender.send((phase, took)).unwrap_or_default();
     };
     (Progress::new(tell), receiver)
+}
+
+async fn tell_phase(sender: &mut Sender, phase: Phase, took: Duration) {
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tell(sender, &Report::Phase { phase, millis }).await;
 }
 
 /// A creator that is gone is noticed by the inbox.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use super::*;
 use crate::reaper::Reaper;
 use crate::stdio;
+use crate::streams::Source;
 
 fn pipe() -> OwnedFd {
     rustix::pipe::pipe().unwrap().0
@@ -13,11 +14,8 @@ fn pipe() -> OwnedFd {
 fn process(reaper: &Reaper, pid: i32) -> Process {
     let _guard = reaper.spawning();
     let (prepared, _child) = stdio::prepare(None, 0).unwrap();
-    Process {
-        pid,
-        exit: reaper.watch(pid),
-        streams: prepared.finish(Some(pipe())).unwrap(),
-    }
+    let streams = prepared.finish(Some(pipe())).unwrap();
+    Process::new(pid, reaper.watch(pid), streams)
 }
 
 fn container(reaper: &Reaper) -> Arc<Container> {
@@ -98,4 +96,33 @@ async fn processes_are_found_by_their_names_until_forgotten() {
         container.reserve("e1").is_ok(),
         "and after a failed exec too"
     );
+}
+
+#[tokio::test]
+async fn output_can_be_read_after_the_status_was_collected_until_its_end() {
+    let reaper = Reaper::default();
+    let container = container(&reaper);
+    let init = container.process("").unwrap();
+    container.forget("", &init);
+    assert!(container.process("").is_err());
+    assert!(Arc::ptr_eq(&init, &container.readable("c1").unwrap()));
+    init.note_end(Source::Output);
+    init.note_end(Source::Errors);
+    container.release(&init);
+    assert!(container.readable("c1").is_err(), "nothing is left to read");
+}
+
+#[tokio::test]
+async fn unread_output_is_kept_of_a_bounded_number_of_processes() {
+    let reaper = Reaper::default();
+    let container = container(&reaper);
+    for number in 0..100 {
+        let name = format!("e{number}");
+        let reservation = container.reserve(&name).unwrap();
+        reservation.fill(process(&reaper, (1 << 30) + 1 + number));
+        let exec = container.process(&name).unwrap();
+        container.forget(&name, &exec);
+    }
+    assert!(container.readable("e99").is_ok());
+    assert!(container.readable("e0").is_err(), "the oldest went first");
 }

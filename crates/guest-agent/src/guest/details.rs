@@ -11,8 +11,12 @@ use crate::status::Result;
 use crate::storage;
 
 /// Abilities beyond the protocol's own; a host that knows one may rely on it.
-const FEATURES: [&str; 4] =
-    ["seccomp", "virtcontainers", EXACT_SPEC_FEATURE, OUTPUT_AFTER_WAIT_FEATURE];
+const FEATURES: [&str; 4] = [
+    "seccomp",
+    "virtcontainers",
+    EXACT_SPEC_FEATURE,
+    OUTPUT_AFTER_WAIT_FEATURE,
+];
 
 /// Answers `GetGuestDetails`.
 ///

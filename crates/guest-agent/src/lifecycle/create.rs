@@ -97,11 +97,7 @@ async fn spawn_init(
     let exit = agent.reaper.watch(spawned.pid);
     drop(spawning);
     match streams.finish(spawned.terminal) {
-        Ok(streams) => Ok(Process {
-            pid: spawned.pid,
-            exit,
-            streams,
-        }),
+        Ok(streams) => Ok(Process::new(spawned.pid, exit, streams)),
         Err(failure) => {
             if let Err(error) = agent.engine.remove(id).await {
                 log::warn!("roll back container {id}: {error}");

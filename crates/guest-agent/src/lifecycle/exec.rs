@@ -55,10 +55,6 @@ pub(crate) async fn exec(agent: &Agent, request: ExecProcessRequest) -> Result<(
             log::warn!("end process {}: {error}", spawned.pid);
         }
     })?;
-    reservation.fill(Process {
-        pid: spawned.pid,
-        exit,
-        streams,
-    });
+    reservation.fill(Process::new(spawned.pid, exit, streams));
     Ok(())
 }

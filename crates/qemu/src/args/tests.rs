@@ -33,15 +33,16 @@ fn plan() -> MachinePlan {
 
 fn choice(plan: &MachinePlan, configured: &[&str]) -> Choice {
     let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
+    let vsock = Vsock::VhostUser {
+        helper: "/usr/libexec/virtcontainers/vhost-device-vsock".into(),
+    };
     Choice {
         qemu: "/usr/bin/qemu-system-x86_64".into(),
         accelerator: Accelerator::Tcg,
-        vsock: Vsock::VhostUser {
-            helper: "/usr/libexec/virtcontainers/vhost-device-vsock".into(),
-        },
         kernel: plan.boot.kernel.clone(),
         initrd: plan.boot.initrd.clone(),
-        kernel_line: kernel_line::render(plan, &configured),
+        kernel_line: kernel_line::render(plan, &configured, &vsock),
+        vsock,
     }
 }
 
@@ -122,4 +123,10 @@ fn words_of_the_configuration_then_of_the_sandbox() {
         socket: "f,s.sock".into(),
     });
     check("words", &plan, &choice(&plan, &["loglevel=7"]), DESCRIPTORS);
+}
+
+#[test]
+fn a_guest_on_the_kernels_vsock_calls_a_port_of_its_own() {
+    let line = kernel_line::render(&plan(), &[], &Vsock::Vhost { cid: 4711 });
+    assert!(line.contains("agent.announce_vport=4711"), "{line}");
 }
