@@ -38,6 +38,15 @@ impl Agent {
 
     /// An agent as it is before the first request.
     pub(crate) async fn start_bare() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// An agent in a network of its own, where there is only a loopback link.
+    pub(crate) async fn start_with_network() -> Self {
+        Self::start_with(&["--net"]).await
+    }
+
+    async fn start_with(namespaces: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("vc-agent-")
             .tempdir()
@@ -49,6 +58,7 @@ impl Agent {
         #[expect(clippy::disallowed_methods, reason = "a test of a program starts it")]
         let mut child = Command::new("unshare")
             .args(["--mount", "--propagation", "private"])
+            .args(namespaces)
             .arg(env!("CARGO_BIN_EXE_vc-guest-agent"))
             .arg("--listen")
             .arg(format!("unix://{}", socket.display()))
