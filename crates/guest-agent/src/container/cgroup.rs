@@ -50,20 +50,13 @@ impl Hierarchy {
         Ok(self.root.join(place::place(cgroups_path, id)?))
     }
 
-    /// Makes a cgroup with limits and device rules; nothing of it is left on failure.
+    /// Makes a cgroup with limits; nothing of it is left on failure.
     ///
     /// # Errors
     /// Already exists when something is in the folder; invalid for limits that make no sense;
     /// internal when the kernel refuses.
-    pub(crate) fn create(
-        &self,
-        dir: &Path,
-        resources: &LinuxResources,
-        devices: &[LinuxDevice],
-    ) -> Result<Cgroup> {
+    pub(crate) fn create(&self, dir: &Path, resources: &LinuxResources) -> Result<Cgroup> {
         let writes = limits::writes(resources)?;
-        let rules = resources.devices().as_deref().unwrap_or_default();
-        let program = devices::program(rules, devices)?;
         self.make_parents(dir)?;
         let made = fs::create_dir(dir).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => EngineError::new(
@@ -87,10 +80,7 @@ impl Hierarchy {
             })
         });
         let cgroup = cgroup.inspect_err(|_| self.forget_parents(dir))?;
-        let filled = cgroup
-            .apply(&writes)
-            .and_then(|()| cgroup.confine(&program));
-        if let Err(error) = filled {
+        if let Err(error) = cgroup.apply(&writes) {
             if let Err(more) = cgroup.delete() {
                 log::warn!("undo: {more}");
             }
@@ -158,6 +148,21 @@ fn hand_down(parent: &Path) -> Result<()> {
     fs::write(parent.join("cgroup.subtree_control"), missing.join(" ")).step(what)
 }
 
+/// Device rules, compiled.
+#[derive(Debug)]
+pub(crate) struct DeviceProgram(Vec<u64>);
+
+impl DeviceProgram {
+    /// Compiles the rules of a container that has these devices.
+    ///
+    /// # Errors
+    /// Invalid for rules that make no sense.
+    pub(crate) fn compile(resources: &LinuxResources, devices: &[LinuxDevice]) -> Result<Self> {
+        let rules = resources.devices().as_deref().unwrap_or_default();
+        devices::program(rules, devices).map(Self)
+    }
+}
+
 /// One container's cgroup. Dropping it leaves it there; see [`Self::delete`].
 #[derive(Debug)]
 pub(crate) struct Cgroup {
@@ -184,7 +189,7 @@ impl Cgroup {
         let program = if rules.is_empty() {
             None
         } else {
-            Some(devices::program(rules, &[])?)
+            Some(DeviceProgram::compile(resources, &[])?)
         };
         self.apply(&writes)?;
         program.map_or(Ok(()), |program| self.confine(&program))
@@ -208,9 +213,13 @@ impl Cgroup {
         })
     }
 
-    fn confine(&self, program: &[u64]) -> Result<()> {
+    /// Puts device rules in force, in place of those before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn confine(&self, program: &DeviceProgram) -> Result<()> {
         let what = || "set the device rules".to_owned();
-        let program = sys::load_device_program(program).step(what)?;
+        let program = sys::load_device_program(&program.0).step(what)?;
         let mut current = self
             .device_program
             .lock()

@@ -15,7 +15,7 @@ use serde::Serialize;
 use virtcontainers_agent_proto::agent::StatsContainerResponse;
 
 use self::process::Nascent;
-use super::cgroup::{Cgroup, Hierarchy, OomWatch};
+use super::cgroup::{Cgroup, DeviceProgram, Hierarchy, OomWatch};
 use super::error::{EngineError, ErrorKind, Result, Step as _};
 pub(crate) use super::plan::SharedNamespaces;
 use super::plan::{self, Circumstances, ProcessPlan, TerminalPlan};
@@ -151,7 +151,8 @@ impl Engine {
         let devices = linux
             .and_then(|linux| linux.devices().as_deref())
             .unwrap_or_default();
-        let cgroup = Undone(Some(self.shared.cgroups.create(&dir, resources, devices)?));
+        let device_program = DeviceProgram::compile(resources, devices)?;
+        let cgroup = Undone(Some(self.shared.cgroups.create(&dir, resources)?));
         let join_pid = plan
             .namespaces
             .join_pid
@@ -170,6 +171,8 @@ impl Engine {
         let mut nascent = Nascent::new(self.shared.spawner.spawn(&order)?)?;
         drop((stdio, file));
         let (pid, init, terminal) = nascent.ready().await?;
+        // Not before: the init has made nodes that its program may not make.
+        cgroup.get()?.confine(&device_program)?;
         taken.fill(Container {
             cgroup: cgroup.keep()?,
             init,

@@ -41,6 +41,10 @@ impl Rule {
             access,
         }
     }
+
+    fn is_everything(&self) -> bool {
+        self.access == ALL && self.kind.is_none() && self.major.is_none() && self.minor.is_none()
+    }
 }
 
 /// What every container may use: making nodes of any kind, null, zero, full, random, urandom,
@@ -152,6 +156,10 @@ fn compile(rules: &[Rule]) -> Vec<u64> {
     ];
     for rule in rules.iter().rev() {
         code.extend(block(rule));
+        if rule.is_everything() {
+            // The kernel refuses a program with instructions that are never reached.
+            return code;
+        }
     }
     code.extend([set(RESULT, 0), exit()]);
     code

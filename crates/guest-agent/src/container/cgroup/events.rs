@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -57,7 +58,11 @@ pub(super) fn wait_here(dir: &Path, deadline: Instant) -> Result<()> {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).unwrap_or_default();
         let mut fds = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::PRI)];
-        if poll(&mut fds, Some(&left)).step(what)? == 0 {
+        let ready = match poll(&mut fds, Some(&left)) {
+            Err(Errno::INTR) => continue,
+            other => other.step(what)?,
+        };
+        if ready == 0 {
             return Err(EngineError::internal(format!("{}: it is not", what())));
         }
     }
