@@ -150,7 +150,18 @@ async fn streams_of_unknown_processes() {
         code(agent.api.tty_win_resize(ctx(), &resize).await),
         Code::UNAVAILABLE
     );
-    agent.write("c1", "", b"").await.unwrap();
-    assert_eq!(agent.wait("c1", "").await.unwrap(), 0);
-    assert_eq!(code(agent.read("c1", "").await), Code::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn output_can_be_read_after_the_status_was_collected() {
+    let agent = Agent::start().await;
+    agent.run("c1", sh("echo out; echo err >&2; exit 2")).await;
+    assert_eq!(agent.wait("c1", "").await.unwrap(), 2);
+    assert_eq!(agent.output("c1", "").await, "out\n");
+    assert_eq!(agent.errors("c1", "").await, "err\n");
+    assert_eq!(
+        code(agent.read("c1", "").await),
+        Code::NOT_FOUND,
+        "nothing is left"
+    );
 }
