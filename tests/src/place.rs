@@ -99,6 +99,20 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// What a failed test left running is ended here, so that it does not disturb the next.
+    fn drop(&mut self) {
+        let Ok(list) = self.vc(["list", "--quiet"]).finish() else {
+            return;
+        };
+        for id in list.text().lines() {
+            if let Err(error) = self.vc(["delete", "--force", id]).finish() {
+                eprintln!("cannot delete {id}: {error}");
+            }
+        }
+    }
+}
+
 /// The program under test.
 pub fn vc_program() -> PathBuf {
     from_environment("VC_BIN")

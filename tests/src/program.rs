@@ -26,6 +26,7 @@ pub struct Program {
     directory: Option<PathBuf>,
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// A program that ended.
@@ -60,6 +61,7 @@ impl Program {
             directory: None,
             stdin: None,
             stdout: None,
+            stderr: None,
         }
     }
 
@@ -98,6 +100,14 @@ impl Program {
         self
     }
 
+    /// Gives the program files for its outputs: what it leaves running holds no pipe of the test's,
+    /// for whose end the test would wait.
+    pub fn output_to(mut self, directory: &Path) -> Result<Self> {
+        self.stdout = Some(std::fs::File::create(directory.join("stdout"))?.into());
+        self.stderr = Some(std::fs::File::create(directory.join("stderr"))?.into());
+        Ok(self)
+    }
+
     /// Puts another program and its arguments in front, such as `unshare`.
     #[must_use]
     pub fn under<'a>(mut self, wrapper: impl IntoIterator<Item = &'a str>) -> Self {
@@ -117,7 +127,7 @@ impl Program {
             .args(&self.args)
             .stdin(self.stdin.unwrap_or_else(Stdio::null))
             .stdout(self.stdout.unwrap_or_else(Stdio::piped))
-            .stderr(Stdio::piped());
+            .stderr(self.stderr.unwrap_or_else(Stdio::piped));
         for (name, value) in &self.env {
             command.env(name, value);
         }

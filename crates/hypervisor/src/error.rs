@@ -5,6 +5,8 @@ use std::fmt;
 
 pub use virtcontainers_types::ErrorKind;
 
+use crate::MachineExit;
+
 /// A hypervisor operation failed.
 ///
 /// The message names the operation and the object and, where there is one, the next step; the
@@ -14,6 +16,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     native: Option<String>,
+    exit: Option<Box<MachineExit>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -24,6 +27,7 @@ impl Error {
             kind,
             message: message.into(),
             native: None,
+            exit: None,
             source: None,
         }
     }
@@ -40,6 +44,18 @@ impl Error {
     pub fn with_native(mut self, class: impl Into<String>) -> Self {
         self.native = Some(class.into());
         self
+    }
+
+    /// Adds how the machine ended, when that is why the operation failed.
+    #[must_use]
+    pub fn with_exit(mut self, exit: MachineExit) -> Self {
+        self.exit = Some(Box::new(exit));
+        self
+    }
+
+    /// How the machine ended, when that is why the operation failed.
+    pub fn exit(&self) -> Option<&MachineExit> {
+        self.exit.as_deref()
     }
 
     /// What a caller can do about it.

@@ -58,5 +58,5 @@ pub(crate) fn of_exit(operation: &str, exit: &MachineExit) -> Error {
         false => format!("its last words: {}", exit.stderr),
     };
     let message = format!("cannot {operation}: {exit}; {last_words}");
-    Error::new(ErrorKind::Gone, message)
+    Error::new(ErrorKind::Gone, message).with_exit(exit.clone())
 }

@@ -169,8 +169,8 @@ async fn start_cpus(directory: &MachineDirectory, deadline: Duration) -> Result<
     let failed = |failure: Failure| of_monitor("cannot start the machine", failure);
     let connected = directory.connect(MON_SOCKET).await;
     let stream = connected.map_err(|error| {
-        let gone = error.kind() == std::io::ErrorKind::ConnectionRefused;
-        match gone {
+        use std::io::ErrorKind::{ConnectionRefused, ConnectionReset};
+        match matches!(error.kind(), ConnectionRefused | ConnectionReset) {
             true => Error::new(ErrorKind::Gone, "qemu has closed its monitor").with_source(error),
             false => of_system("cannot connect to qemu", error),
         }

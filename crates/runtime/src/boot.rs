@@ -53,6 +53,15 @@ impl BootFailure {
             exit: None,
         }
     }
+
+    /// The backend's error, with how the machine ended if it knows.
+    fn of_machine(phase: Phase, job: Job<'_>, error: virtcontainers_hypervisor::Error) -> Self {
+        let exit = error.exit().cloned();
+        let id = &job.config.id;
+        let message = format!("cannot start the machine of sandbox {id}");
+        let error = Error::new(error.kind(), message).because(error);
+        Self { phase, error, exit }
+    }
 }
 
 /// Brings the sandbox up to the point where its containers are created.

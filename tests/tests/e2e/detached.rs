@@ -1,7 +1,5 @@
 //! Containers that outlive their creator: list, state, kill, logs, delete.
 
-use std::fs::File;
-
 use anyhow::Result;
 use serde_json::Value;
 use virtcontainers_tests::Place;
@@ -22,7 +20,7 @@ impl<'a> Running<'a> {
         let hostname = ["--detach", "--hostname", &id];
         // The container holds the caller's output, which must not be a pipe that the test waits for.
         let run = place.run(&id, hostname, command.iter().copied());
-        run.stdout(File::create("/dev/null")?).finish()?.expect(0)?;
+        run.output_to(&place.path("."))?.finish()?.expect(0)?;
         Ok(Self { place, id })
     }
 
@@ -96,7 +94,7 @@ fn the_guests_console_is_kept() -> Result<()> {
     let id = place.id("logs");
     let options = ["--detach", "--kernel-params", "ignore_loglevel"];
     let run = place.run(&id, options, ["sleep", "100000"]);
-    run.stdout(File::create("/dev/null")?).finish()?.expect(0)?;
+    run.output_to(&place.path("."))?.finish()?.expect(0)?;
     let logs = place.vc(["logs", &id]).finish()?.expect(0)?;
     assert!(logs.text().contains("Linux version"), "{:?}", logs.text());
     place.vc(["delete", "--force", &id]).finish()?.expect(0)?;

@@ -45,7 +45,7 @@ fn a_background_child_does_not_hold_up_the_end() -> Result<()> {
     // Another process of the container keeps the streams open when the exec'd one has ended.
     place
         .run(&id, ["--detach"], ["sleep", "1000"])
-        .stdout(File::create("/dev/null")?)
+        .output_to(&place.path("."))?
         .finish()?
         .expect(0)?;
     let exec = place

@@ -51,7 +51,7 @@ fn children_inherit_no_descriptor_of_the_caller() -> Result<()> {
     let shell = format!("exec 9<{}; exec \"$0\" \"$@\"", secret.display());
     let run = place.run(&id, ["--detach"], ["sleep", "100000"]);
     run.under(["sh", "-c", &shell])
-        .stdout(std::fs::File::create("/dev/null")?)
+        .output_to(&place.path("."))?
         .finish()?
         .expect(0)?;
     let mut looked_at = BTreeSet::new();

@@ -35,11 +35,8 @@ impl Launched {
             containers,
         } = self;
         let deadline = Instant::now() + job.plan.machine.deadlines.boot;
-        let machine = machine
-            .start()
-            .await
-            .during(|| format!("cannot start the machine of sandbox {}", job.config.id))
-            .map_err(BootFailure::at(Phase::Guest))?;
+        let started = machine.start().await;
+        let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
         let timeouts = timeouts(&job.plan.machine.deadlines);
         let endpoint = machine.agent_endpoint();
         let left = || deadline.saturating_duration_since(Instant::now());

@@ -41,8 +41,7 @@ impl Shared {
         tokio::select! {
             launched = launch => {
                 let machine = launched
-                    .during(|| format!("cannot launch the machine of sandbox {}", job.config.id))
-                    .map_err(BootFailure::at(Phase::Launch))?;
+                    .map_err(|error| BootFailure::of_machine(Phase::Launch, job, error))?;
                 Ok(Launched { namespace, daemon, machine, announcement, containers })
             }
             exit = daemon_exit(&daemon) => Err(lost(Phase::Launch, exit)),
