@@ -3,23 +3,9 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use tempfile::TempDir;
-
 use crate::harness::Agent;
 use crate::spec::sh;
-use crate::{mount, refusal, run};
-
-/// A root file system of its own, with busybox, to be filled with traps.
-fn image() -> TempDir {
-    let image = tempfile::tempdir().unwrap();
-    std::fs::create_dir(image.path().join("bin")).unwrap();
-    let busybox = format!("{}/bin/busybox", crate::spec::rootfs());
-    std::fs::copy(busybox, image.path().join("bin/busybox")).unwrap();
-    for name in ["sh", "cat", "ls", "echo", "touch", "id", "pwd", "readlink"] {
-        symlink("busybox", image.path().join("bin").join(name)).unwrap();
-    }
-    image
-}
+use crate::{image, mount, refusal, run};
 
 fn text(path: &Path) -> String {
     path.display().to_string()

@@ -25,6 +25,7 @@ mod spec;
 mod terminals;
 
 use harness::{Agent, ctx};
+use tempfile::TempDir;
 use virtcontainers_agent_proto::agent::CreateContainerRequest;
 use virtcontainers_agent_proto::oci;
 
@@ -61,6 +62,18 @@ async fn refused(agent: &Agent, request: CreateContainerRequest) -> (ttrpc::Code
         Err(ttrpc::Error::RpcStatus(status)) => (status.code.enum_value().unwrap(), status.message),
         other => panic!("not refused: {other:?}"),
     }
+}
+
+/// A root file system of a test's own, with busybox, that can be filled with anything.
+fn image() -> TempDir {
+    let image = tempfile::tempdir().unwrap();
+    std::fs::create_dir(image.path().join("bin")).unwrap();
+    let busybox = format!("{}/bin/busybox", crate::spec::rootfs());
+    std::fs::copy(busybox, image.path().join("bin/busybox")).unwrap();
+    for name in ["cat", "cut", "echo", "grep", "ls", "pwd", "sh", "touch"] {
+        std::os::unix::fs::symlink("busybox", image.path().join("bin").join(name)).unwrap();
+    }
+    image
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
