@@ -167,11 +167,8 @@ impl Runtime {
     ) -> Result<(), Error> {
         let backend = Arc::clone(&self.host.backend);
         blocking(move || {
-            let entries = ledger
-                .entries()
-                .during(|| "cannot read the ledger".to_owned())?;
             undo::undo_all(
-                &entries.entries,
+                &ledger,
                 backend.as_ref(),
                 Undoer::Other,
                 extent,

@@ -65,31 +65,27 @@ pub(crate) enum Extent {
     Delete,
 }
 
-/// Undoes `entries` (oldest first) in reverse. Goes on after a failure; everything that could not
-/// be undone is in the error. Blocking.
+/// Undoes what `ledger` tells of, in reverse. Goes on after a failure; everything that could not be
+/// undone is in the error. Blocking.
 pub(crate) fn undo_all(
-    entries: &[UndoEntry],
+    ledger: &Ledger,
     backend: &dyn Backend,
     undoer: Undoer,
     extent: Extent,
     deadline: Duration,
 ) -> Result<(), Error> {
+    let read = || {
+        let entries = ledger
+            .entries()
+            .during(|| "cannot read the ledger of the sandbox".to_owned());
+        entries.map(|read| read.entries)
+    };
     let mut failures = Vec::new();
     if undoer == Undoer::Other {
-        // It would go on making effects while we undo them.
-        let supervisors = entries
-            .iter()
-            .filter_map(own_effect)
-            .filter_map(|effect| match effect {
-                Effect::Supervisor(mark) => Some(mark),
-                Effect::MachineDirectory(_) => None,
-            });
-        failures.extend(
-            supervisors
-                .filter_map(|mark| mark.end_all(deadline).err())
-                .map(text_of),
-        );
+        failures.extend(end_supervisors(&read()?, deadline));
     }
+    // Read after the supervisor's end: it made effects until then.
+    let entries = read()?;
     for entry in entries.iter().rev() {
         if let Err(failure) = undo(entry, backend, extent) {
             tracing::warn!(owner = entry.owner, failure, "cannot undo an effect");
@@ -105,6 +101,19 @@ pub(crate) fn undo_all(
         failures.join("; ")
     );
     Err(Error::new(ErrorKind::Internal, message))
+}
+
+/// Ends supervisors, which would go on making effects while others undo them. Gives what failed.
+fn end_supervisors(entries: &[UndoEntry], deadline: Duration) -> Vec<String> {
+    let marks = entries
+        .iter()
+        .filter_map(own_effect)
+        .filter_map(|effect| match effect {
+            Effect::Supervisor(mark) => Some(mark),
+            Effect::MachineDirectory(_) => None,
+        });
+    let failed = marks.filter_map(|mark| mark.end_all(deadline).err());
+    failed.map(text_of).collect()
 }
 
 /// Strikes out of a ledger all that a stop undid. The machine's directory stays until the delete.

@@ -52,16 +52,12 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
 }
 
 async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<(), Error> {
-    let id = &session.begin.config.id;
-    let entries = session
-        .ledger
-        .entries()
-        .during(|| format!("cannot read the ledger of sandbox {id}"))?;
+    let ledger = session.ledger.clone();
     let backend = Arc::clone(&session.host.backend);
     let deadline = session.begin.plan.machine.deadlines.delete;
     let undo = move || {
         undo::undo_all(
-            &entries.entries,
+            &ledger,
             backend.as_ref(),
             Undoer::Supervisor,
             extent,
