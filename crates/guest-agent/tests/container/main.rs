@@ -68,7 +68,7 @@ async fn refused(agent: &Agent, request: CreateContainerRequest) -> (ttrpc::Code
 fn image() -> TempDir {
     let image = tempfile::tempdir().unwrap();
     std::fs::create_dir(image.path().join("bin")).unwrap();
-    let busybox = format!("{}/bin/busybox", crate::spec::rootfs());
+    let busybox = format!("{}/bin/busybox", spec::rootfs());
     std::fs::copy(busybox, image.path().join("bin/busybox")).unwrap();
     for name in ["cat", "cut", "echo", "grep", "ls", "pwd", "sh", "touch"] {
         std::os::unix::fs::symlink("busybox", image.path().join("bin").join(name)).unwrap();
