@@ -252,5 +252,5 @@ fn a_filter_is_whole_instructions() {
         .process
         .seccomp
         .unwrap();
-    assert!(!filter.filter.is_empty() && filter.filter.len() % 8 == 0);
+    assert!(!filter.filter.is_empty() && filter.filter.len().is_multiple_of(8));
 }
