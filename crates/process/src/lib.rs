@@ -10,6 +10,7 @@ mod procfs;
 mod program;
 mod sys;
 mod tail;
+mod terminal;
 mod thread;
 mod watch;
 
@@ -22,5 +23,6 @@ pub use mark::{Mark, NONCE_VARIABLE, TAG_VARIABLE, find_by_nonce};
 pub use program::{Search, find_program};
 pub use rustix::process::Signal;
 pub use tail::OutputTail;
+pub use terminal::ignore_terminal_signals;
 pub use thread::{on_thread, on_thread_blocking};
 pub use watch::Watch;

@@ -1,5 +1,5 @@
-//! The one place of this crate that is unsafe: the code between fork and exec, and the registration
-//! of a descriptor with the runtime.
+//! The one place of this crate that is unsafe: the code between fork and exec, the registration of a
+//! descriptor with the runtime, and the disposition of signals.
 //!
 //! Everything that allocates, or can fail for a reason of ours, happens before the fork, in
 //! [`Image`]. The child of a fork of a program with threads may only make async-signal-safe calls
@@ -26,6 +26,15 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::{Error, ErrorKind};
+
+/// Makes this process ignore a signal. Children that are started here do not inherit that.
+pub(crate) fn ignore(signal: c_int) -> io::Result<()> {
+    // SAFETY: no handler of ours is named, so nothing of ours can run at a bad moment.
+    match unsafe { libc::signal(signal, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
 
 /// Lets the current runtime watch a descriptor for readability. Each number only once at a time.
 pub(crate) fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {

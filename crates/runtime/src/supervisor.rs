@@ -59,6 +59,8 @@ enum End {
     CreatorGone,
     /// Somebody asked, who holds the lease and will write the record.
     Stopped,
+    /// The supervisor's process was told to end.
+    Terminated,
     /// The container that it was made for ended.
     ContainerEnded(ExitStatus),
     /// Its machine, or a helper of it, ended by itself.
@@ -77,6 +79,11 @@ pub(crate) async fn supervise(
     io: ContainerIo,
     hosting: Hosting,
 ) -> Result<(), Error> {
+    if hosting == Hosting::Process {
+        // It may share the creator's terminal, whose keys are for the container.
+        virtcontainers_process::ignore_terminal_signals()
+            .during(|| "cannot start to supervise".to_owned())?;
+    }
     let (mut receiver, sender) = control::split(control);
     let begin = match receiver.next::<Request>().await? {
         Some(Request::Begin(begin)) => *begin,
@@ -85,7 +92,7 @@ pub(crate) async fn supervise(
     };
     let mut session = Session {
         ledger: host.store.ledger(&begin.config.id),
-        inbox: Inbox::open(receiver, &begin.plan.machine.directory)?,
+        inbox: Inbox::open(receiver, &begin.plan.machine.directory, hosting)?,
         host,
         begin,
         hosting,
@@ -150,6 +157,10 @@ impl Session<'_> {
                 wish = inbox.next() => return Err(match wish {
                     Wish::CreatorGone => End::CreatorGone,
                     Wish::Stop => End::Stopped,
+                    Wish::Terminate => End::BootFailed(Error::new(
+                        ErrorKind::Gone,
+                        "the supervisor was ended by SIGTERM during the boot",
+                    )),
                 }),
                 booted = &mut booting => break booted,
             }
@@ -202,6 +213,7 @@ impl Session<'_> {
                 }
                 wish = self.inbox.next() => match (wish, self.begin.plan.attachment) {
                     (Wish::Stop, _) => break End::Stopped,
+                    (Wish::Terminate, _) => break End::Terminated,
                     (Wish::CreatorGone, Attachment::Attached) => break End::CreatorGone,
                     (Wish::CreatorGone, Attachment::Detached) => {}
                 },

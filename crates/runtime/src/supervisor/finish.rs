@@ -34,6 +34,11 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
         End::BootFailed(error) => (Verdict::Leave, Extent::Delete, Some(error)),
         End::CreatorGone => (Verdict::Remove, Extent::Delete, None),
         End::Stopped => (Verdict::Leave, Extent::Stop, None),
+        End::Terminated => (
+            Verdict::Failed("its supervisor was ended by SIGTERM".to_owned()),
+            Extent::Stop,
+            None,
+        ),
         End::ContainerEnded(status) => (Verdict::Stopped(status), Extent::Stop, None),
         End::MachineLost(exit) => (Verdict::Failed(exit.to_string()), Extent::Stop, None),
         End::AgentLost(error) => (Verdict::Failed(chain(&error)), Extent::Stop, None),

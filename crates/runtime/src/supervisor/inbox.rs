@@ -7,16 +7,18 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::Hosting;
 use super::control::{self, Receiver, Request};
 use crate::error::{Error, ErrorKind};
 use crate::paths::SUPERVISOR_SOCKET;
 
 /// How many callers may be connected at a time; more wait.
-const MOST_CALLERS: usize = 16;
+const MOST_CALLERS: usize = 256;
 
 /// Something that a supervisor is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) enum Wish {
     CreatorGone,
     /// Somebody who holds the lease asks for the end.
     Stop,
+    /// The process got SIGTERM.
+    Terminate,
 }
 
 /// Where wishes arrive. Dropping it closes all callers' streams.
@@ -35,8 +39,13 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// Listens to the creator and on the supervisor's socket in `directory`.
-    pub(super) fn open(creator: Receiver, directory: &Path) -> Result<Self, Error> {
+    /// Listens to the creator and on the supervisor's socket in `directory`, and for SIGTERM when the
+    /// process is the supervisor's own.
+    pub(super) fn open(
+        creator: Receiver,
+        directory: &Path,
+        hosting: Hosting,
+    ) -> Result<Self, Error> {
         let listener = bind(directory).map_err(|error| {
             let message = format!("cannot listen in {}", directory.display());
             Error::new(ErrorKind::Internal, message).because(error)
@@ -44,6 +53,12 @@ impl Inbox {
         let (sender, wishes) = mpsc::channel(MOST_CALLERS);
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_creator(creator, sender.clone()));
+        if hosting == Hosting::Process {
+            let terminate = signal(SignalKind::terminate()).map_err(|error| {
+                Error::new(ErrorKind::Internal, "cannot listen for SIGTERM").because(error)
+            })?;
+            tasks.spawn(watch_signal(terminate, sender.clone()));
+        }
         tasks.spawn(listen(listener, sender));
         Ok(Self {
             wishes,
@@ -67,6 +82,12 @@ async fn watch_creator(mut creator: Receiver, wishes: mpsc::Sender<Wish>) {
     };
     // A supervisor that is ending does not listen any more, which is as good.
     wishes.send(wish).await.unwrap_or_default();
+}
+
+async fn watch_signal(mut terminate: Signal, wishes: mpsc::Sender<Wish>) {
+    if terminate.recv().await.is_some() {
+        wishes.send(Wish::Terminate).await.unwrap_or_default();
+    }
 }
 
 async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>) {
@@ -157,7 +178,10 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (receiver, sender) = control::split(theirs);
         std::mem::forget(sender);
-        (Inbox::open(receiver, directory).unwrap(), ours)
+        (
+            Inbox::open(receiver, directory, Hosting::Task).unwrap(),
+            ours,
+        )
     }
 
     #[tokio::test]

@@ -171,7 +171,7 @@ fn spawn(
     let mut launcher = Launcher::new(&program.program)
         .args(&program.args)
         .stderr(Stream::Descriptor(log.into()))
-        .current_dir("/")
+        .current_dir(&begin.plan.machine.directory)
         .marked(mark);
     for (name, value) in &program.env {
         launcher = launcher.env(name, value);
