@@ -102,6 +102,9 @@ impl Cache {
     /// Removes the oldest entries of `part` beyond `keep`, and what killed runs left half done. The
     /// current entry always stays. Only for those who hold the lock under which `part` is filled.
     pub(crate) fn prune(&self, part: &str, keep: usize) -> Result<()> {
+        if !self.path(part).exists() {
+            return Ok(());
+        }
         let current = self.current(part);
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.path(part))? {
@@ -222,5 +225,12 @@ mod tests {
             digest,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_new_cache_has_nothing_to_prune() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let cache = Cache::at(dir.path().join("new")).expect("a cache");
+        cache.prune("tools", 3).expect("nothing to do");
     }
 }
