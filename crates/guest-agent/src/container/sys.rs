@@ -282,6 +282,7 @@ pub(crate) fn execve(path: &CStr, args: &[CString], env: &[CString]) -> io::Resu
 pub(crate) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
     const BPF_PROG_LOAD: libc::c_long = 5;
     const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    const MOST_TRIES: u32 = 100;
     #[repr(C)]
     #[derive(Default)]
     struct Load {
@@ -302,16 +303,27 @@ pub(crate) fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
         license: c"Apache-2.0".as_ptr() as u64,
         ..Load::default()
     };
-    // SAFETY: the attributes are of the size given and point to `insn_cnt` instructions and a
-    // terminated string; all live across the call.
-    let fd = check(unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            BPF_PROG_LOAD,
-            &raw const load,
-            size_of::<Load>(),
-        )
-    })?;
+    let mut tries = 0;
+    let fd = loop {
+        // SAFETY: the attributes are of the size given and point to `insn_cnt` instructions and a
+        // terminated string; all live across the call.
+        let result = check(unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                BPF_PROG_LOAD,
+                &raw const load,
+                size_of::<Load>(),
+            )
+        });
+        match result {
+            // The verifier gives up when a signal waits, such as one of a child's end; the signal
+            // is taken on the way back from the call.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < MOST_TRIES => {
+                tries += 1;
+            }
+            result => break result?,
+        }
+    };
     // SAFETY: the descriptor was just made and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
