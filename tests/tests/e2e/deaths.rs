@@ -236,20 +236,99 @@ fn an_interrupt_at_any_moment_of_a_boot_leaves_nothing() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn qemu_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
+/// Kills a program of the sandbox when the boot has completed a phase.
+fn dies_during_boot(word: &str, phase: &str) -> Result<()> {
     let place = Place::new()?;
     let id = place.id("bootkill");
-    let mut run = place.run(&id, ["-v"], ["true"]).start()?;
-    run.wait_for_stderr("phase=launch")?;
-    let victim = find(&place, "qemu-system")?.context("no QEMU runs")?;
+    let mut run = place.run(&id, ["-v"], ["sleep", "100000"]).start()?;
+    run.wait_for_stderr(&format!("phase={phase}"))?;
+    let victim = find(&place, word)?.with_context(|| format!("no {word} runs"))?;
     let since = Instant::now();
     kill(victim)?;
     let run = run.finish()?;
-    assert!(since.elapsed() < PROMPT, "{:?}", since.elapsed());
-    assert_ne!(run.status, 0);
-    assert!(run.stderr.contains("phase: guest"), "{}", run.stderr);
-    assert!(run.stderr.contains("signal 9"), "{}", run.stderr);
+    assert!(
+        since.elapsed() < PROMPT,
+        "{word} {phase}: {:?}",
+        since.elapsed()
+    );
+    // 1 when the boot failed, 255 when it was just over.
+    assert!(
+        matches!(run.status, 1 | 255),
+        "{word} {phase}: {} {}",
+        run.status,
+        run.stderr
+    );
+    place.assert_clean()
+}
+
+#[test]
+fn qemu_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
+    for phase in ["launch", "guest", "sandbox", "containers"] {
+        dies_during_boot("qemu-system", phase)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_helper_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
+    for phase in ["launch", "guest"] {
+        dies_during_boot("virtiofsd", phase)?;
+        if !std::path::Path::new("/dev/vhost-vsock").exists() {
+            dies_during_boot("vhost-device-vsock", phase)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_supervisor_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
+    for phase in ["share", "launch", "sandbox"] {
+        let place = Place::new()?;
+        let id = place.id("bootsup");
+        let mut run = place.run(&id, ["-v"], ["sleep", "100000"]).start()?;
+        run.wait_for_stderr(&format!("phase={phase}"))?;
+        let since = Instant::now();
+        kill(supervisor_of(run.pid())?)?;
+        let run = run.finish()?;
+        assert!(since.elapsed() < PROMPT, "{phase}: {:?}", since.elapsed());
+        assert!(
+            matches!(run.status, 1 | 255),
+            "{phase}: {} {}",
+            run.status,
+            run.stderr
+        );
+        place.assert_clean()?;
+    }
+    Ok(())
+}
+
+/// The child of `vc run` that supervises its sandbox.
+fn supervisor_of(caller: u32) -> Result<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{caller}/task/{caller}/children"))?;
+    Ok(children
+        .split_whitespace()
+        .next()
+        .context("no child")?
+        .parse()?)
+}
+
+#[test]
+fn what_is_seen_of_a_failed_boot_is_told() -> Result<()> {
+    let place = Place::new()?;
+    let id = place.id("report");
+    let mut run = place.run(&id, ["-v"], ["true"]).start()?;
+    run.wait_for_stderr("phase=launch")?;
+    kill(find(&place, "qemu-system")?.context("no QEMU runs")?)?;
+    let run = run.finish()?.expect(1)?;
+    for part in [
+        "phase: guest",
+        "machine: qemu ended: ",
+        "signal 9",
+        "guest console",
+        "checked:",
+    ] {
+        assert!(run.stderr.contains(part), "{part:?} in {}", run.stderr);
+    }
     place.assert_clean()
 }
 

@@ -5,6 +5,7 @@
 mod deaths;
 mod detached;
 mod exec;
+mod isolation;
 mod paths;
 mod refusals;
 mod run;

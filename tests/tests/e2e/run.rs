@@ -95,6 +95,34 @@ fn memory_and_cpus_are_the_machines() -> Result<()> {
 }
 
 #[test]
+fn the_smallest_machine_boots() -> Result<()> {
+    let place = Place::new()?;
+    place
+        .run(&place.id("small"), ["--memory", "128"], ["true"])
+        .finish()?
+        .expect(0)?;
+    place.assert_clean()
+}
+
+#[test]
+fn details_are_logged_when_the_environment_asks() -> Result<()> {
+    let place = Place::new()?;
+    let run = place.run(&place.id("log"), ["--log-format", "json"], ["true"]);
+    let run = run.env("RUST_LOG", "debug").finish()?.expect(0)?;
+    let lines: Vec<serde_json::Value> = run
+        .stderr
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert!(
+        lines.iter().any(|line| line["level"] == "debug"),
+        "{}",
+        run.stderr
+    );
+    place.assert_clean()
+}
+
+#[test]
 fn volumes_are_shared_and_read_only_ones_are_read_only() -> Result<()> {
     let place = Place::new()?;
     for name in ["rw", "ro"] {

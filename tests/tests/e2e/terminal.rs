@@ -5,6 +5,8 @@ use rustix::process::Signal;
 use virtcontainers_tests::Place;
 use virtcontainers_tests::pty::Pty;
 
+use crate::detached::Running;
+
 #[test]
 fn a_terminal_has_a_size_follows_it_and_ends_with_its_shell() -> Result<()> {
     let place = Place::new()?;
@@ -51,5 +53,24 @@ fn interrupt_and_end_of_file_are_keys() -> Result<()> {
     pty.write("line\n\x04")?;
     pty.read_until("done")?;
     run.finish()?.expect(0)?;
+    place.assert_clean()
+}
+
+#[test]
+fn an_exec_has_a_terminal_of_its_own() -> Result<()> {
+    let place = Place::new()?;
+    let running = Running::start(&place, "exectty")?;
+    let mut pty = Pty::new(21, 63)?;
+    let exec = place
+        .vc(["exec", "--tty", running.id(), "sh"])
+        .stdin(pty.user_side()?)
+        .stdout(pty.user_side()?)
+        .start()?;
+    pty.read_until("# ")?;
+    pty.write("stty size | tr ' ' x\n")?;
+    pty.read_until("21x63")?;
+    pty.write("exit 4\n")?;
+    exec.finish()?.expect(4)?;
+    running.delete()?;
     place.assert_clean()
 }

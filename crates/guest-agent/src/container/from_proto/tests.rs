@@ -1,3 +1,5 @@
+//! From the wire to a specification: nothing is lost, and nonsense is refused.
+
 use oci_spec::runtime as oci;
 use virtcontainers_agent_proto::oci as wire;
 use virtcontainers_agent_proto::oci::linux_syscall::ErrnoRet;

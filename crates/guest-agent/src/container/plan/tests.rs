@@ -1,3 +1,5 @@
+//! Plans: what a specification becomes, and what is refused.
+
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;

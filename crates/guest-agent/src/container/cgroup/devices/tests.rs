@@ -1,3 +1,5 @@
+//! The device program: what it allows is tried on an interpreter.
+
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup};
 use serde_json::json;
 

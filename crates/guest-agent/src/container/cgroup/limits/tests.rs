@@ -1,3 +1,5 @@
+//! Limits as the files of cgroup v2 want them.
+
 use oci_spec::runtime::{LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources};
 use serde_json::json;
 
