@@ -110,16 +110,27 @@ impl Runtime {
         if !is_orphan(lease.record()) {
             return Ok(());
         }
-        tracing::warn!(sandbox = %id, "cleaning up after a supervisor that died");
         if lease.record().state == SandboxState::Creating {
+            self.give_up_creation(lease.id(), deadlines).await;
             return self.undo(lease, Extent::Delete, deadlines).await;
         }
+        tracing::warn!(sandbox = %id, "cleaning up after a supervisor that died");
         self.undo_stop(&lease, deadlines).await?;
         let why = "its supervisor died, and its machine with it";
         let record = ended(lease.record(), Fact::MachineExited, Some(why));
         lease
             .commit(record)
             .during(|| format!("cannot store sandbox {id}"))
+    }
+
+    /// Lets the supervisor of a creation that nobody waits for end by itself, which is quicker than
+    /// killing it and undoing after it. Best effort: what it leaves is undone by the caller.
+    async fn give_up_creation(&self, id: &SandboxId, deadlines: Deadlines) {
+        let directory = self.host.layout.machine(id);
+        match ask_to_stop(&directory, deadlines.stop_machine).await {
+            Ok(answered) => tracing::info!(sandbox = %id, answered, "creation is given up"),
+            Err(error) => tracing::warn!(sandbox = %id, %error, "the supervisor is killed"),
+        }
     }
 
     async fn undo_stop(&self, lease: &Lease, deadlines: Deadlines) -> Result<(), Error> {
