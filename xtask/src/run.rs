@@ -16,6 +16,7 @@ use crate::tasks::Usage;
 use crate::{guest, real, rootfs, setup};
 
 mod child;
+mod state;
 
 const EXAMPLE: &str = "for example: cargo xtask run -- uname -a";
 
@@ -30,9 +31,13 @@ pub(crate) fn task(words: Vec<OsString>) -> Result<ExitCode> {
     // From here on no signal ends this process, so the copy below is always removed.
     let watch = child::Watch::begin()?;
     let copy = rootfs::copy(&rootfs)?;
+    let state = state::StateRoot::create()?;
     let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let arguments = arguments(flags, interactive, copy.path(), &id(), command);
-    let environment = real::environment(&guest, &vc, copy.path());
+    let mut environment = real::environment(&guest, &vc, copy.path());
+    if std::env::var_os("VC_ROOT").is_none() {
+        environment.push(("VC_ROOT", state.path().into()));
+    }
     Child::start(watch, &vc, arguments, &environment)?.wait()
 }
 
