@@ -1,5 +1,6 @@
 //! Third phase: the guest boots and its agent answers.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,30 @@ use crate::error::{Context, Error};
 pub(super) struct Connected {
     pub(super) namespace: Namespace,
     pub(super) daemon: Arc<Daemon>,
-    pub(super) machine: Arc<dyn Machine>,
+    pub(super) machine: RunningMachine,
     pub(super) agent: Agent,
     pub(super) containers: Vec<GuestContainer>,
+}
+
+/// A machine that runs, and is killed when its owner is dropped.
+#[derive(Debug)]
+pub(crate) struct RunningMachine(Arc<dyn Machine>);
+
+impl Deref for RunningMachine {
+    type Target = dyn Machine;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for RunningMachine {
+    fn drop(&mut self) {
+        // It has ended already, unless a phase failed.
+        if let Err(error) = self.0.kill() {
+            tracing::warn!(%error, "the machine of a failed boot cannot be killed");
+        }
+    }
 }
 
 impl Launched {
@@ -38,6 +60,7 @@ impl Launched {
         let started = machine.start().await;
         let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
         let timeouts = timeouts(&job.plan.machine.deadlines);
+        let machine = RunningMachine(machine);
         let endpoint = machine.agent_endpoint();
         let left = || deadline.saturating_duration_since(Instant::now());
         let reach = async {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use virtcontainers_agent::spec::{self, Role, Target};
 use virtcontainers_agent::{Agent, AgentPort, GuestDetails, guest_path};
 use virtcontainers_agent_proto::agent::{CreateContainerRequest, CreateSandboxRequest, Storage};
-use virtcontainers_hypervisor::{Machine, MachineExit};
+use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_network::Namespace;
 use virtcontainers_share::Daemon;
 use virtcontainers_types::GuestFacts;
 
-use super::connect::Connected;
+use super::connect::{Connected, RunningMachine};
 use super::launch::{daemon_exit, lost};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Lap, Phase};
@@ -19,7 +19,7 @@ use crate::error::{Context, Error, of_command};
 /// The sandbox is up and its containers are created; everything here lives as long as it does.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    pub(crate) machine: Arc<dyn Machine>,
+    pub(crate) machine: RunningMachine,
     pub(crate) agent: Agent,
     pub(crate) facts: GuestFacts,
     daemon: Arc<Daemon>,
