@@ -211,3 +211,32 @@ fn the_phases_of_a_start_are_shown_when_asked_for() -> Result<()> {
     }
     place.assert_clean()
 }
+
+#[test]
+fn an_agent_whose_first_call_is_lost_is_found_all_the_same() -> Result<()> {
+    let place = Place::new()?;
+    let configuration = place.path("configuration.toml");
+    std::fs::write(&configuration, "[runtime]\ndeadline_factor = 0.5\n")?;
+    // Later words win: the guest does not call.
+    let silent = ["--kernel-params", "agent.announce_vport=0"];
+    let run = place.run(&place.id("lost"), silent, ["echo", "found"]);
+    let run = run.env("VC_CONFIG", configuration).finish()?.expect(0)?;
+    assert_eq!(run.text(), "found\n");
+    assert!(
+        run.took > std::time::Duration::from_secs(7),
+        "it did call: {:?}",
+        run.took
+    );
+    place.assert_clean()
+}
+
+#[test]
+fn an_agent_that_does_not_call_is_asked() -> Result<()> {
+    let place = Place::new()?;
+    let configuration = place.path("configuration.toml");
+    std::fs::write(&configuration, "[agent.kata]\nstart = \"polled\"\n")?;
+    let run = place.run(&place.id("polled"), [], ["echo", "asked"]);
+    let run = run.env("VC_CONFIG", configuration).finish()?.expect(0)?;
+    assert_eq!(run.text(), "asked\n");
+    place.assert_clean()
+}

@@ -16,6 +16,9 @@ use super::share::GuestContainer;
 use super::{BootFailure, Job, Phase};
 use crate::error::{Context, Error};
 
+/// After this part of the boot's deadline an agent that should call is asked as well.
+const LATE: u32 = 4;
+
 /// The machine runs and its agent serves.
 #[derive(Debug)]
 pub(super) struct Connected {
@@ -64,14 +67,26 @@ impl Launched {
         let endpoint = machine.agent_endpoint();
         let left = || deadline.saturating_duration_since(Instant::now());
         let reach = async {
-            match announcement {
-                Some(listener) => {
-                    listener.wait(left(), std::future::pending()).await?;
-                    connect(&endpoint, timeouts, left()).await
-                }
-                None => {
-                    connect_with_retry(&endpoint, timeouts, left(), std::future::pending()).await
-                }
+            let polled = || connect_with_retry(&endpoint, timeouts, left(), std::future::pending());
+            let Some(listener) = announcement else {
+                return polled().await;
+            };
+            let announced = async {
+                listener.wait(left(), std::future::pending()).await?;
+                connect(&endpoint, timeouts, left()).await
+            };
+            // The one call can get lost between guest and host, and a guest that waits to be asked
+            // must not fail for that.
+            let lost_call = async {
+                tokio::time::sleep(job.plan.machine.deadlines.boot / LATE).await;
+                let agent = polled().await?;
+                tracing::warn!(sandbox = %job.config.id, "the agent's first call was lost");
+                Ok(agent)
+            };
+            tokio::select! {
+                biased;
+                agent = announced => agent,
+                agent = lost_call => agent,
             }
         };
         tokio::select! {
