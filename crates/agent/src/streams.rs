@@ -9,9 +9,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::port::AgentPort;
 use crate::process::{OutputStream, ProcessRef};
 
-/// How much is read or written in one call, in bytes: what a pipe holds (pipe(7)). Half of it
-/// made a third less throughput.
-const CHUNK: u32 = 64 * 1024;
+/// How much is written in one call, in bytes: what a pipe holds (pipe(7)). Half of it made a third
+/// less throughput.
+const WRITE: u32 = 64 * 1024;
+
+/// How much is asked for in one call, in bytes: our guest agent makes a pipe as large when its
+/// writer is fast.
+const READ: u32 = 256 * 1024;
 
 /// End-of-file, as typed at a terminal (termios(3), `VEOF`).
 const END_OF_FILE: u8 = 4;
@@ -54,7 +58,7 @@ pub async fn pump_output(
     writer: &mut (dyn AsyncWrite + Send + Unpin),
 ) -> Result<OutputEnd> {
     let mut bytes = 0;
-    while let Some(data) = agent.read_output(process, stream, CHUNK).await? {
+    while let Some(data) = agent.read_output(process, stream, READ).await? {
         let written = async {
             writer.write_all(&data).await?;
             writer.flush().await
@@ -82,10 +86,10 @@ pub async fn pump_input(
     terminal: bool,
     reader: &mut (dyn AsyncRead + Send + Unpin),
 ) -> Result<InputEnd> {
-    let mut buffer = Vec::with_capacity(CHUNK as usize);
+    let mut buffer = Vec::with_capacity(WRITE as usize);
     loop {
         buffer.clear();
-        let mut bounded = (&mut *reader).take(CHUNK.into());
+        let mut bounded = (&mut *reader).take(WRITE.into());
         let read = bounded.read_buf(&mut buffer).await;
         let read = read.map_err(|error| Error::new("pump_input", error).of_process(process))?;
         let sent = match (read, terminal) {
