@@ -137,7 +137,7 @@ async fn run(config: Config, engine: Engine) -> Result<(), String> {
         .await
         .map_err(|error| format!("listen on {}: {error}", config.listen))?;
     if config.announce_vport != 0 {
-        server::announce(config.announce_vport);
+        tokio::spawn(server::announce(config.announce_vport));
     }
     if let Some(stream) = log_stream {
         tokio::spawn(stream.serve(config.log_vport));

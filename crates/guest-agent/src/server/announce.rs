@@ -7,18 +7,32 @@ use vsock::{VMADDR_CID_HOST, VsockStream};
 
 /// Longest that the line may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Pauses between attempts. A call gets lost once in some hundred starts with `vhost-device-vsock`
+/// 0.3: the connect is never answered, and the kernel gives it up after 2 s.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+];
 
-/// Connects to the host's vsock `port`, writes one line, closes. Failure is only logged: a host
-/// that did not ask is free not to listen.
-///
-/// Blocks: the answer is immediate from a host that listens and from one that refuses, and the
-/// kernel gives up after 2 s (af_vsock's connect time-out). Nobody has called the agent by then.
-pub(crate) fn announce(port: u32) {
-    if let Err(error) = call(port) {
-        log::info!("announce on host port {port}: {error}");
+/// Connects to the host's vsock `port`, writes one line, closes; tries again if that fails. In the
+/// end failure is only logged: a host that did not ask is free not to listen.
+pub(crate) async fn announce(port: u32) {
+    let pauses = PAUSES.into_iter().map(Some).chain([None]);
+    for pause in pauses {
+        let called = tokio::task::spawn_blocking(move || call(port)).await;
+        match called.map_err(io::Error::other).flatten() {
+            Ok(()) => return,
+            Err(error) => log::info!("announce on host port {port}: {error}"),
+        }
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
+/// Blocks for as long as the kernel waits for an answer, at most 2 s.
 fn call(port: u32) -> io::Result<()> {
     let mut host = VsockStream::connect_with_cid_port(VMADDR_CID_HOST, port)?;
     host.set_write_timeout(Some(PATIENCE))?;
