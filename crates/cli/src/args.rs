@@ -89,6 +89,9 @@ pub(crate) struct Machine {
     /// Initial RAM disk of the guest
     #[arg(long, value_name = "FILE")]
     pub(crate) initrd: Option<PathBuf>,
+    /// Disk image with the guest's root file system, instead of an initial RAM disk
+    #[arg(long, value_name = "FILE", conflicts_with = "initrd")]
+    pub(crate) image: Option<PathBuf>,
     /// Words to add to the guest kernel's command line
     #[arg(long, value_name = "WORDS")]
     pub(crate) kernel_params: Option<String>,

@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 
 use virtcontainers_hypervisor::{MachinePlan, SharePlan};
+use virtcontainers_types::GuestRoot;
 
 use crate::choice::{Choice, Vsock};
 use crate::host::Accelerator;
@@ -59,7 +60,10 @@ pub(crate) fn render(
         file_system(&mut args, share);
     }
     args.option("-kernel", &choice.kernel);
-    args.option("-initrd", &choice.initrd);
+    match &choice.root {
+        GuestRoot::Initrd(path) => args.option("-initrd", path),
+        GuestRoot::Image(path) => image(&mut args, path),
+    }
     args.option("-append", &choice.kernel_line);
     args.0
 }
@@ -81,6 +85,19 @@ fn machine(args: &mut Args, plan: &MachinePlan, accelerator: Accelerator) {
     // Processes that serve vhost-user devices map the guest's memory.
     let memory = format!("memory-backend-memfd,id=ram,size={size},share=on");
     args.option("-object", memory);
+}
+
+/// The first and only disk, which is `/dev/vda` in the guest. Written as JSON, in which a path may
+/// hold any character that is text.
+fn image(args: &mut Args, path: &Path) {
+    let node = serde_json::json!({
+        "node-name": "image",
+        "driver": "raw",
+        "read-only": true,
+        "file": { "driver": "file", "filename": path, "read-only": true },
+    });
+    args.option("-blockdev", node.to_string());
+    args.option("-device", "virtio-blk-pci,drive=image");
 }
 
 fn monitor(args: &mut Args, name: &str, socket: RawFd) {

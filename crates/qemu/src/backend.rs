@@ -8,7 +8,7 @@ use virtcontainers_hypervisor::{
     Backend, Error, ErrorKind, Handoffs, Launched, Machine, MachinePlan, SavedMachine,
 };
 use virtcontainers_process::{Search, find_program};
-use virtcontainers_types::{AgentEndpoint, Capabilities, UndoEntry, UndoSink};
+use virtcontainers_types::{AgentEndpoint, Capabilities, GuestRoot, UndoEntry, UndoSink};
 
 use crate::check;
 use crate::choice::{Choice, Vsock};
@@ -117,13 +117,16 @@ impl QemuBackend {
             qemu: self.qemu_path()?,
             accelerator,
             kernel: absolute(&plan.boot.kernel)?,
-            initrd: absolute(&plan.boot.initrd)?,
+            root: match &plan.boot.root {
+                GuestRoot::Initrd(path) => GuestRoot::Initrd(absolute(path)?),
+                GuestRoot::Image(path) => GuestRoot::Image(absolute(path)?),
+            },
             kernel_line: kernel_line::render(plan, &self.config.kernel_params, &vsock),
             vsock,
         };
         check::sizes(plan, self.host())?;
         check::kernel(&choice.kernel)?;
-        check::initrd(&choice.initrd)?;
+        check::root(&choice.root)?;
         check::kernel_line(&choice.kernel_line)?;
         plan.share.as_ref().map_or(Ok(()), check::share)?;
         Ok(choice)

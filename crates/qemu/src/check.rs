@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use virtcontainers_hypervisor::{Error, ErrorKind, MachinePlan, SharePlan};
-use virtcontainers_types::Mebibytes;
+use virtcontainers_types::{GuestRoot, Mebibytes};
 
 use crate::error::of_system;
 use crate::host::HostSupport;
@@ -87,14 +87,17 @@ pub(crate) fn kernel(path: &Path) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Invalid, message))
 }
 
-/// That the initial RAM disk can be read and is not empty.
-pub(crate) fn initrd(path: &Path) -> Result<(), Error> {
-    let head = head("initrd", path)?;
-    if !head.is_empty() {
+/// That the initial RAM disk or image can be read and is not empty.
+pub(crate) fn root(root: &GuestRoot) -> Result<(), Error> {
+    let (what, path) = match root {
+        GuestRoot::Initrd(path) => ("initrd", path),
+        GuestRoot::Image(path) => ("image", path),
+    };
+    if !head(what, path)?.is_empty() {
         return Ok(());
     }
     let message = format!(
-        "the initrd {} is empty; `cargo xtask guest` makes one",
+        "the {what} {} is empty; `cargo xtask guest` makes an initrd",
         path.display()
     );
     Err(Error::new(ErrorKind::Invalid, message))
@@ -158,9 +161,15 @@ mod tests {
         assert_eq!(kind(kernel(&missing)), Some(ErrorKind::NotFound));
         assert_eq!(kind(kernel(&empty)), Some(ErrorKind::Invalid));
         assert_eq!(kind(kernel(folder.path())), Some(ErrorKind::Invalid));
-        assert_eq!(kind(initrd(&missing)), Some(ErrorKind::NotFound));
-        assert_eq!(kind(initrd(&empty)), Some(ErrorKind::Invalid));
-        assert_eq!(kind(initrd(Path::new("/etc/passwd"))), None);
+        assert_eq!(
+            kind(root(&GuestRoot::Initrd(missing))),
+            Some(ErrorKind::NotFound)
+        );
+        assert_eq!(
+            kind(root(&GuestRoot::Image(empty))),
+            Some(ErrorKind::Invalid)
+        );
+        assert_eq!(kind(root(&GuestRoot::Initrd("/etc/passwd".into()))), None);
     }
 
     #[test]

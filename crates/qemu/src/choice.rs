@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use virtcontainers_types::GuestRoot;
+
 use crate::host::Accelerator;
 
 /// The choices of one launch.
@@ -14,8 +16,8 @@ pub(crate) struct Choice {
     pub(crate) vsock: Vsock,
     /// The kernel, absolute, since QEMU works in another directory.
     pub(crate) kernel: PathBuf,
-    /// The initial RAM disk, absolute.
-    pub(crate) initrd: PathBuf,
+    /// The initial RAM disk or image, absolute.
+    pub(crate) root: GuestRoot,
     /// The whole kernel command line.
     pub(crate) kernel_line: String,
 }

@@ -1,6 +1,7 @@
 //! The guest's kernel command line.
 
 use virtcontainers_hypervisor::MachinePlan;
+use virtcontainers_types::GuestRoot;
 
 use crate::choice::Vsock;
 
@@ -21,6 +22,18 @@ const WORDS: &[&str] = &[
     "systemd.unified_cgroup_hierarchy=1",
 ];
 
+/// What a guest that boots from an image gets besides: where its root is, and what its systemd
+/// starts, as kata-containers' images want it.
+const IMAGE_WORDS: &[&str] = &[
+    "root=/dev/vda1",
+    "rootfstype=ext4",
+    "rootflags=errors=remount-ro",
+    "ro",
+    "systemd.unit=kata-containers.target",
+    "systemd.mask=systemd-networkd.service",
+    "systemd.mask=systemd-networkd.socket",
+];
+
 /// The port of the host on which the guest's agent reports that it is up.
 const ANNOUNCE_PORT: u32 = 1023;
 
@@ -37,6 +50,10 @@ pub(crate) fn render(plan: &MachinePlan, configured: &[String], vsock: &Vsock) -
         Vsock::VhostUser { .. } => ANNOUNCE_PORT,
     };
     let mut words: Vec<String> = WORDS.iter().map(ToString::to_string).collect();
+    match plan.boot.root {
+        GuestRoot::Initrd(_) => {}
+        GuestRoot::Image(_) => words.extend(IMAGE_WORDS.iter().map(ToString::to_string)),
+    }
     if plan.agent_announces {
         words.push(format!("agent.announce_vport={announce_port}"));
     }

@@ -15,8 +15,8 @@ use virtcontainers_runtime::{
 use virtcontainers_testkit::agent::{FakeAgent, Flavor, Output, Program};
 use virtcontainers_testkit::hypervisor::{FakeBackend, Power};
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, ContainerConfig, ContainerId, ExitStatus, Lifetime,
-    Mebibytes, NetworkConfig, SandboxConfig, SandboxId, SandboxState, VcpuCount,
+    AgentConfig, AgentStart, BootConfig, ContainerConfig, ContainerId, ExitStatus, GuestRoot,
+    Lifetime, Mebibytes, NetworkConfig, SandboxConfig, SandboxId, SandboxState, VcpuCount,
 };
 
 /// Everything of one test; the sandbox's name is unique on the host, as its namespace has it.
@@ -76,7 +76,7 @@ impl Stage {
             vcpus: VcpuCount::ONE,
             boot: BootConfig {
                 kernel: "/kernel".into(),
-                initrd: "/initrd".into(),
+                root: GuestRoot::Initrd("/initrd".into()),
                 kernel_params: Vec::new(),
             },
             agent: AgentConfig {

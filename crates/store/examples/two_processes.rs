@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use virtcontainers_store::{BootId, ErrorKind, FileStore, LeaseMode, Record, Store};
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, Lifetime, Mebibytes, NetworkConfig, SandboxConfig,
-    SandboxId, SandboxState, VcpuCount,
+    AgentConfig, AgentStart, BootConfig, GuestRoot, Lifetime, Mebibytes, NetworkConfig,
+    SandboxConfig, SandboxId, SandboxState, VcpuCount,
 };
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ fn config(id: &SandboxId) -> SandboxConfig {
         vcpus: VcpuCount::ONE,
         boot: BootConfig {
             kernel: "/boot/vmlinux".into(),
-            initrd: "/boot/initrd".into(),
+            root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: Vec::new(),
         },
         agent: AgentConfig {

@@ -41,10 +41,22 @@ pub struct SandboxConfig {
 pub struct BootConfig {
     /// The kernel: an uncompressed ELF with a PVH note boots fastest.
     pub kernel: PathBuf,
-    /// The initial RAM disk with the agent in it.
-    pub initrd: PathBuf,
+    /// What the agent is in.
+    #[serde(flatten)]
+    pub root: GuestRoot,
     /// Further words for the kernel command line; later ones win.
     pub kernel_params: Vec<String>,
+}
+
+/// What the guest's agent is in: one of two, never both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestRoot {
+    /// An initial RAM disk, whose `/init` leads to the agent.
+    Initrd(PathBuf),
+    /// A disk image with a partition table, whose first partition is the root file system (ext4,
+    /// systemd), as kata-containers builds them. It is used read-only and may be shared.
+    Image(PathBuf),
 }
 
 /// What to expect of the guest's agent.

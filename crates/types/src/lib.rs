@@ -14,8 +14,8 @@ pub mod unit;
 
 pub use capability::Capabilities;
 pub use config::{
-    AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, Lifetime, NetworkConfig,
-    SandboxConfig, Volume,
+    AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, GuestRoot, Lifetime,
+    NetworkConfig, SandboxConfig, Volume,
 };
 pub use deadline::Deadlines;
 pub use endpoint::AgentEndpoint;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use virtcontainers_qemu::{QemuBackend, Support};
+use virtcontainers_types::GuestRoot;
 
 use crate::config::{Config, GuestAssets};
 use crate::registry;
@@ -150,7 +151,10 @@ fn guest(config: &Config) -> Vec<Item> {
     match GuestAssets::find(config) {
         Ok(assets) => vec![
             file("kernel", &assets.kernel),
-            file("initrd", &assets.initrd),
+            match &assets.root {
+                GuestRoot::Initrd(path) => file("initrd", path),
+                GuestRoot::Image(path) => file("image", path),
+            },
         ],
         Err(error) => vec![required("kernel", Err(error))],
     }

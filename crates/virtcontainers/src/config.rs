@@ -74,6 +74,8 @@ pub struct QemuSection {
     pub kernel: PathBuf,
     /// The guest's initial RAM disk; as above.
     pub initrd: PathBuf,
+    /// A disk image with the guest's root file system, instead of an initial RAM disk.
+    pub image: PathBuf,
     /// Memory of a virtual machine, such as `"256M"`.
     #[serde(with = "as_text")]
     pub memory: Mebibytes,
@@ -91,6 +93,7 @@ impl Default for QemuSection {
         Self {
             kernel: PathBuf::new(),
             initrd: PathBuf::new(),
+            image: PathBuf::new(),
             memory: Mebibytes::DEFAULT,
             vcpus: VcpuCount::ONE,
             virtiofsd: PathBuf::new(),

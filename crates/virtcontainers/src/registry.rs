@@ -62,7 +62,7 @@ pub fn sandbox_config(config: &Config, container: ContainerConfig) -> Result<San
         vcpus: section.vcpus,
         boot: BootConfig {
             kernel: assets.kernel,
-            initrd: assets.initrd,
+            root: assets.root,
             kernel_params: Vec::new(),
         },
         agent: AgentConfig {

@@ -32,7 +32,7 @@ fn kernels_and_initrds() -> Result<()> {
     let id = place.id("assets");
     std::fs::write(place.path("text"), "not a kernel")?;
     let text = place.path("text").display().to_string();
-    let rows: [(&[&str], &[&str]); 4] = [
+    let rows: [(&[&str], &[&str]); 6] = [
         (
             &["--kernel", "/nosuch/kernel"],
             &["kernel", "/nosuch/kernel"],
@@ -41,6 +41,8 @@ fn kernels_and_initrds() -> Result<()> {
             &["--initrd", "/nosuch/initrd"],
             &["initrd", "/nosuch/initrd"],
         ),
+        (&["--image", "/nosuch/image"], &["image", "/nosuch/image"]),
+        (&["--image", "/i", "--initrd", "/i"], &["--image"]),
         (&["--kernel", &text], &["kernel", &text]),
         (&["--kernel", "/"], &["kernel"]),
     ];

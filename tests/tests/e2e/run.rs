@@ -215,18 +215,13 @@ fn the_phases_of_a_start_are_shown_when_asked_for() -> Result<()> {
 #[test]
 fn an_agent_whose_first_call_is_lost_is_found_all_the_same() -> Result<()> {
     let place = Place::new()?;
-    let configuration = place.path("configuration.toml");
-    std::fs::write(&configuration, "[runtime]\ndeadline_factor = 0.5\n")?;
     // Later words win: the guest does not call.
     let silent = ["--kernel-params", "agent.announce_vport=0"];
-    let run = place.run(&place.id("lost"), silent, ["echo", "found"]);
-    let run = run.env("VC_CONFIG", configuration).finish()?.expect(0)?;
+    let run = place
+        .run(&place.id("lost"), silent, ["echo", "found"])
+        .finish()?
+        .expect(0)?;
     assert_eq!(run.text(), "found\n");
-    assert!(
-        run.took > std::time::Duration::from_secs(7),
-        "it did call: {:?}",
-        run.took
-    );
     place.assert_clean()
 }
 

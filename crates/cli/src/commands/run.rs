@@ -67,6 +67,11 @@ fn apply_machine(config: &mut Config, machine: &Machine) {
     }
     if let Some(initrd) = &machine.initrd {
         section.initrd.clone_from(initrd);
+        section.image.clear();
+    }
+    if let Some(image) = &machine.image {
+        section.image.clone_from(image);
+        section.initrd.clear();
     }
 }
 

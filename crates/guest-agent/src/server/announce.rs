@@ -7,8 +7,8 @@ use vsock::{VMADDR_CID_HOST, VsockStream};
 
 /// Longest that the line may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Pauses between attempts. A call gets lost once in some hundred starts with `vhost-device-vsock`
-/// 0.3: the connect is never answered, and the kernel gives it up after 2 s.
+/// Pauses between attempts. Once in some hundred starts `vhost-device-vsock` 0.3 does not look at a
+/// call, and the kernel gives it up after 2 s.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(50),
     Duration::from_millis(100),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use virtcontainers_hypervisor::{MachinePlan, SharePlan};
-use virtcontainers_types::{BootConfig, Deadlines, Mebibytes, SandboxId, VcpuCount};
+use virtcontainers_types::{BootConfig, Deadlines, GuestRoot, Mebibytes, SandboxId, VcpuCount};
 
 use super::{Descriptors, render};
 use crate::choice::{Choice, Vsock};
@@ -19,7 +19,7 @@ fn plan() -> MachinePlan {
         vcpus: VcpuCount::ONE,
         boot: BootConfig {
             kernel: "/guest/vmlinux".into(),
-            initrd: "/guest/initrd.img".into(),
+            root: GuestRoot::Initrd("/guest/initrd.img".into()),
             kernel_params: Vec::new(),
         },
         share: Some(SharePlan {
@@ -40,7 +40,7 @@ fn choice(plan: &MachinePlan, configured: &[&str]) -> Choice {
         qemu: "/usr/bin/qemu-system-x86_64".into(),
         accelerator: Accelerator::Tcg,
         kernel: plan.boot.kernel.clone(),
-        initrd: plan.boot.initrd.clone(),
+        root: plan.boot.root.clone(),
         kernel_line: kernel_line::render(plan, &configured, &vsock),
         vsock,
     }
@@ -129,4 +129,11 @@ fn words_of_the_configuration_then_of_the_sandbox() {
 fn a_guest_on_the_kernels_vsock_calls_a_port_of_its_own() {
     let line = kernel_line::render(&plan(), &[], &Vsock::Vhost { cid: 4711 });
     assert!(line.contains("agent.announce_vport=4711"), "{line}");
+}
+
+#[test]
+fn an_image_is_the_first_disk_and_the_root() {
+    let mut plan = plan();
+    plan.boot.root = GuestRoot::Image("/guest/a,b \"c\".img".into());
+    check("image", &plan, &choice(&plan, &[]), DESCRIPTORS);
 }

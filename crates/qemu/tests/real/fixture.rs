@@ -12,7 +12,8 @@ use virtcontainers_hypervisor::{Backend, Handoffs, Launched, Machine, MachinePla
 use virtcontainers_process::find_by_nonce;
 use virtcontainers_qemu::{AcceleratorChoice, QemuBackend, QemuConfig, VsockChoice};
 use virtcontainers_types::{
-    BootConfig, Deadlines, Mebibytes, ProcessIdentity, SandboxId, UndoEntry, UndoSink, VcpuCount,
+    BootConfig, Deadlines, GuestRoot, Mebibytes, ProcessIdentity, SandboxId, UndoEntry, UndoSink,
+    VcpuCount,
 };
 
 use crate::guest::Guest;
@@ -64,7 +65,7 @@ impl Fixture {
             vcpus: VcpuCount::ONE,
             boot: BootConfig {
                 kernel,
-                initrd,
+                root: GuestRoot::Initrd(initrd),
                 kernel_params: Vec::new(),
             },
             share: None,

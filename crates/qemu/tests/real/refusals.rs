@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use virtcontainers_hypervisor::{Backend, ErrorKind, MachinePlan};
 use virtcontainers_qemu::{QemuBackend, QemuConfig};
-use virtcontainers_types::{Mebibytes, VcpuCount};
+use virtcontainers_types::{GuestRoot, Mebibytes, VcpuCount};
 
 use crate::fixture::{Fixture, Ledger};
 use crate::guest::Guest;
@@ -61,7 +61,7 @@ async fn plans_that_cannot_work() {
             "not a kernel",
         ),
         (
-            |plan| plan.boot.initrd = PathBuf::from("/no/such/initrd"),
+            |plan| plan.boot.root = GuestRoot::Initrd("/no/such/initrd".into()),
             ErrorKind::NotFound,
             "/no/such/initrd",
         ),

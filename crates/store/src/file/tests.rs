@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, Lifetime, Mebibytes, NetworkConfig, SandboxConfig,
-    SandboxState, UndoEntry, UndoSink, VcpuCount,
+    AgentConfig, AgentStart, BootConfig, GuestRoot, Lifetime, Mebibytes, NetworkConfig,
+    SandboxConfig, SandboxState, UndoEntry, UndoSink, VcpuCount,
 };
 
 use super::replace::{Step, replace};
@@ -28,7 +28,7 @@ fn record() -> Record {
         vcpus: VcpuCount::ONE,
         boot: BootConfig {
             kernel: "/k".into(),
-            initrd: "/i".into(),
+            root: GuestRoot::Initrd("/i".into()),
             kernel_params: Vec::new(),
         },
         agent: AgentConfig {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use virtcontainers_store::{BootId, Lease, LeaseMode, Record, Store};
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, ContainerConfig, Lifetime, Mebibytes, NetworkConfig,
-    SandboxConfig, SandboxId, SandboxState, UndoEntry, VcpuCount,
+    AgentConfig, AgentStart, BootConfig, ContainerConfig, GuestRoot, Lifetime, Mebibytes,
+    NetworkConfig, SandboxConfig, SandboxId, SandboxState, UndoEntry, VcpuCount,
 };
 
 pub const PATIENT: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ pub fn config(id: &SandboxId) -> SandboxConfig {
         vcpus: "2".parse::<VcpuCount>().unwrap(),
         boot: BootConfig {
             kernel: "/boot/vmlinux".into(),
-            initrd: "/boot/initrd".into(),
+            root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: vec!["quiet".to_owned()],
         },
         agent: AgentConfig {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use virtcontainers_runtime::ErrorKind;
-use virtcontainers_types::AgentStart;
+use virtcontainers_types::{AgentStart, GuestRoot};
 
 use super::Config;
 use crate::Error;
@@ -14,8 +14,8 @@ use crate::Error;
 pub struct GuestAssets {
     /// The kernel.
     pub kernel: PathBuf,
-    /// The initial RAM disk.
-    pub initrd: PathBuf,
+    /// The initial RAM disk or image.
+    pub root: GuestRoot,
     /// How the host learns that the agent is up.
     pub agent_start: AgentStart,
 }
@@ -37,15 +37,21 @@ impl GuestAssets {
             (true, None) => Err(missing(name)),
         };
         let kernel = pick(&section.kernel, "vmlinux")?;
-        let initrd = pick(&section.initrd, "initrd.img")?;
+        let root = match section.image.as_os_str().is_empty() {
+            true => GuestRoot::Initrd(pick(&section.initrd, "initrd.img")?),
+            false if section.initrd.as_os_str().is_empty() => {
+                GuestRoot::Image(section.image.clone())
+            }
+            false => return Err(both()),
+        };
         let agent_start = config
             .agent
             .kata
             .start
-            .unwrap_or_else(|| announced_start(&initrd));
+            .unwrap_or_else(|| announced_start(&root));
         Ok(Self {
             kernel,
-            initrd,
+            root,
             agent_start,
         })
     }
@@ -75,9 +81,17 @@ struct Manifest {
     announces: bool,
 }
 
+fn both() -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        "an initrd and an image are given: a guest boots from one of them; leave the other empty",
+    )
+}
+
 /// What the manifest beside the initrd says of its agent; a foreign one has none and is polled.
-fn announced_start(initrd: &Path) -> AgentStart {
-    let manifest = std::fs::read(initrd.with_file_name("manifest.json")).ok();
+fn announced_start(root: &GuestRoot) -> AgentStart {
+    let (GuestRoot::Initrd(path) | GuestRoot::Image(path)) = root;
+    let manifest = std::fs::read(path.with_file_name("manifest.json")).ok();
     match manifest.and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()) {
         Some(Manifest { announces: true }) => AgentStart::Announces,
         Some(Manifest { announces: false }) | None => AgentStart::Polled,
