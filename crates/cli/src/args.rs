@@ -57,7 +57,7 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a container in a virtual machine of its own
-    Run(Run),
+    Run(Box<Run>),
     /// Run a further process in a running container
     Exec(Exec),
     /// Tell what this host can do, with a remedy for each lack

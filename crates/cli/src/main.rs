@@ -38,7 +38,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .build()?;
     let done = executor.block_on(async {
         match command {
-            Command::Run(run) => commands::run::run(&global, run).await,
+            Command::Run(run) => commands::run::run(&global, *run).await,
             Command::Exec(exec) => commands::exec::run(&global, exec).await,
             Command::Check(check) => commands::check::run(&global, check),
             Command::List(list) => commands::list::run(&global, list).await,
