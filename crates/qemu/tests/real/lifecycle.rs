@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use virtcontainers_hypervisor::{Backend, ErrorKind, Machine, MachineEvent};
-use virtcontainers_types::AgentEndpoint;
+use virtcontainers_types::{AgentEndpoint, GuestRoot};
 
 use crate::fixture::{Fixture, SOON, console, lives, until_up};
 use crate::guest::Guest;
@@ -119,5 +119,20 @@ async fn a_machine_outlives_its_handle_and_is_ended_by_an_adopter() {
     adopted.pause().await.expect("a pause");
     // A halted machine can be ended too.
     adopted.shutdown(SOON).await.expect("an end");
+    fixture.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_machine_takes_an_image_whatever_its_name() {
+    let mut fixture = Fixture::new(Guest::Halts);
+    let image = fixture
+        .plan
+        .boot
+        .kernel
+        .with_file_name("an \"image\", read-only.img");
+    std::fs::write(&image, vec![0; 1 << 20]).expect("an image");
+    fixture.plan.boot.root = GuestRoot::Image(image);
+    let machine = fixture.start().await;
+    machine.shutdown(SOON).await.expect("an end");
     fixture.assert_nothing_is_left();
 }
