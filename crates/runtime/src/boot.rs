@@ -7,23 +7,25 @@
 mod connect;
 mod launch;
 mod phase;
+mod reach;
 mod setup;
 mod share;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_store::Ledger;
-use virtcontainers_types::SandboxConfig;
+use virtcontainers_types::{AgentStart, SandboxConfig};
 
 pub(crate) use connect::reconnect;
 pub use phase::Phase;
 pub(crate) use setup::Ready;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::host::Host;
 use crate::options::Progress;
 use crate::plan::SandboxPlan;
+use crate::undo;
 use share::Shared;
 
 /// What all phases work with.
@@ -35,6 +37,8 @@ pub(crate) struct Job<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Children die with the thread that runs the boot.
     pub(crate) die_with_thread: bool,
+    /// How long the guest may take until its agent answers.
+    pub(crate) limit: Duration,
 }
 
 /// A boot that did not succeed: where, why, and how the machine ended if it did.
@@ -54,6 +58,11 @@ impl BootFailure {
         }
     }
 
+    /// The machine lived, and nothing was heard of its agent.
+    fn is_silence(&self) -> bool {
+        self.phase == Phase::Guest && self.exit.is_none() && self.error.kind() == ErrorKind::Timeout
+    }
+
     /// The backend's error, with how the machine ended if it knows.
     fn of_machine(phase: Phase, job: Job<'_>, error: virtcontainers_hypervisor::Error) -> Self {
         let exit = error.exit().cloned();
@@ -64,10 +73,35 @@ impl BootFailure {
     }
 }
 
+/// The part of the boot's deadline that the first attempt with a guest of ours gets.
+const FIRST_ATTEMPT: u32 = 4;
+
 /// Brings the sandbox up to the point where its containers are created.
+///
+/// A guest of ours that stays silent is given up early and booted once more: once in some hundred
+/// starts on a busy host `vhost-device-vsock` 0.3 delivers nothing to a guest that is up and waits.
 ///
 /// Dropping the future ends its processes; the ledger has the rest.
 pub(crate) async fn boot(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
+    if job.config.agent.start == AgentStart::Polled {
+        return attempt(job, progress).await;
+    }
+    let first = Job {
+        limit: job.limit / FIRST_ATTEMPT,
+        ..job
+    };
+    match attempt(first, progress).await {
+        Err(failure) if failure.is_silence() => {
+            tracing::warn!(sandbox = %job.config.id, "the guest stays silent and is booted again");
+            undo::undo_boot(job.ledger, job.host.backend.as_ref())
+                .map_err(BootFailure::at(Phase::Share))?;
+            attempt(job, progress).await
+        }
+        attempted => attempted,
+    }
+}
+
+async fn attempt(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
     let mut lap = Lap::new(progress);
     let shared = Shared::prepare(job).map_err(BootFailure::at(Phase::Share))?;
     lap.completed(Phase::Share);

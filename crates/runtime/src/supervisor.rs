@@ -148,6 +148,7 @@ impl Session<'_> {
             plan: &begin.plan,
             ledger,
             die_with_thread: *hosting == Hosting::Process,
+            limit: begin.plan.machine.deadlines.boot,
         };
         let mut booting = pin!(boot_and_start(job, begin.start, &progress));
         let booted = loop {

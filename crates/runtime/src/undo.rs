@@ -103,6 +103,21 @@ pub(crate) fn undo_all(
     Err(Error::new(ErrorKind::Internal, message))
 }
 
+/// Undoes one attempt at a boot, and strikes it out: all but what this crate itself did, which the
+/// next attempt goes on with. Blocking.
+pub(crate) fn undo_boot(ledger: &Ledger, backend: &dyn Backend) -> Result<(), Error> {
+    let failed = || "cannot read the ledger of the sandbox".to_owned();
+    let mut entries = ledger.entries().during(failed)?.entries;
+    entries.retain(|entry| entry.owner != OWNER);
+    for entry in entries.iter().rev() {
+        undo(entry, backend, Extent::Stop).map_err(|failure| {
+            let message = format!("a failed boot cannot be undone: {failure}");
+            Error::new(ErrorKind::Internal, message)
+        })?;
+    }
+    ledger.forget(&entries).during(failed)
+}
+
 /// Ends supervisors, which would go on making effects while others undo them. Gives what failed.
 fn end_supervisors(entries: &[UndoEntry], deadline: Duration) -> Vec<String> {
     let marks = entries

@@ -333,6 +333,35 @@ fn what_is_seen_of_a_failed_boot_is_told() -> Result<()> {
 }
 
 #[test]
+fn a_guest_that_stays_silent_is_booted_again_and_then_given_up() -> Result<()> {
+    let place = Place::new()?;
+    let configuration = place.path("configuration.toml");
+    std::fs::write(&configuration, "[runtime]\ndeadline_factor = 0.2\n")?;
+    // The agent is up, and nobody can reach it.
+    let deaf = "agent.announce_vport=0 agent.server_addr=unix:///run/elsewhere";
+    let run = place.run(
+        &place.id("silent"),
+        ["-v", "--kernel-params", deaf],
+        ["true"],
+    );
+    let run = run.env("VC_CONFIG", configuration).finish()?.expect(1)?;
+    assert_eq!(
+        run.stderr.matches("phase=launch").count(),
+        2,
+        "{}",
+        run.stderr
+    );
+    for part in [
+        "did not answer within 12 s",
+        "phase: guest",
+        "machine: alive",
+    ] {
+        assert!(run.stderr.contains(part), "{part:?} in {}", run.stderr);
+    }
+    place.assert_clean()
+}
+
+#[test]
 fn the_program_under_test_is_the_one_that_was_built() {
     assert!(
         place::vc_program().exists(),

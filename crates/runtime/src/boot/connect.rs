@@ -2,23 +2,18 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-use virtcontainers_agent::{Agent, Timeouts, connect, connect_with_retry};
+use virtcontainers_agent::{Agent, connect};
 use virtcontainers_hypervisor::Machine;
 use virtcontainers_network::Namespace;
 use virtcontainers_share::Daemon;
 use virtcontainers_types::{AgentEndpoint, Deadlines};
 
 use super::launch::{Launched, daemon_exit, lost};
+use super::reach::{reach, timeouts};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Phase};
 use crate::error::{Context, Error};
-
-/// After this part of the boot's deadline, more than most boots take, an agent that should call is
-/// asked as well.
-const LATE: u32 = 20;
 
 /// The machine runs and its agent serves.
 #[derive(Debug)]
@@ -60,40 +55,13 @@ impl Launched {
             announcement,
             containers,
         } = self;
-        let deadline = Instant::now() + job.plan.machine.deadlines.boot;
         let started = machine.start().await;
         let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
-        let timeouts = timeouts(&job.plan.machine.deadlines);
         let machine = RunningMachine(machine);
-        let endpoint = machine.agent_endpoint();
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let reach = async {
-            let polled = || connect_with_retry(&endpoint, timeouts, left(), std::future::pending());
-            let Some(listener) = announcement else {
-                return polled().await;
-            };
-            let announced = async {
-                listener.wait(left(), std::future::pending()).await?;
-                connect(&endpoint, timeouts, left()).await
-            };
-            // Once in some hundred boots `vhost-device-vsock` 0.3 does not look at what the guest
-            // sends until something comes from the host; asking is what wakes it.
-            let lost_call = async {
-                tokio::time::sleep(job.plan.machine.deadlines.boot / LATE).await;
-                let agent = polled().await?;
-                tracing::warn!(sandbox = %job.config.id, "the agent's first call was lost");
-                Ok(agent)
-            };
-            tokio::select! {
-                biased;
-                agent = announced => agent,
-                agent = lost_call => agent,
-            }
-        };
         tokio::select! {
-            reached = reach => {
+            reached = reach(&*machine, announcement, &job.plan.machine.deadlines, job.limit) => {
                 let agent = reached
-                    .during(|| unreachable_agent(job, job.plan.machine.deadlines.boot))
+                    .during(|| unreachable_agent(job))
                     .map_err(BootFailure::at(Phase::Guest))?;
                 Ok(Connected { namespace, daemon, machine, agent, containers })
             }
@@ -103,11 +71,11 @@ impl Launched {
     }
 }
 
-fn unreachable_agent(job: Job<'_>, deadline: Duration) -> String {
+fn unreachable_agent(job: Job<'_>) -> String {
     format!(
         "the guest's agent in sandbox {} did not answer within {} s",
         job.config.id,
-        deadline.as_secs()
+        job.limit.as_secs()
     )
 }
 
@@ -119,11 +87,4 @@ pub(crate) async fn reconnect(
     connect(endpoint, timeouts(&deadlines), deadlines.lock)
         .await
         .during(|| "cannot reach the guest's agent".to_owned())
-}
-
-fn timeouts(deadlines: &Deadlines) -> Timeouts {
-    Timeouts {
-        call: deadlines.rpc,
-        create_container: deadlines.rpc,
-    }
 }

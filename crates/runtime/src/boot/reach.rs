@@ -1,0 +1,57 @@
+//! Reaching the agent of a guest that boots: it calls, or it is asked.
+
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use virtcontainers_agent::{
+    Agent, AnnounceListener, Result, Timeouts, connect, connect_with_retry,
+};
+use virtcontainers_hypervisor::Machine;
+use virtcontainers_types::Deadlines;
+
+/// After this part of the boot's deadline, more than most boots take, an agent that should call is
+/// asked as well.
+const LATE: u32 = 20;
+
+/// The agent of a machine that was just started, within `limit`.
+///
+/// Nothing polls while an agent that announces itself is on time. Dropping is safe.
+pub(super) async fn reach(
+    machine: &dyn Machine,
+    announcement: Option<AnnounceListener>,
+    deadlines: &Deadlines,
+    limit: Duration,
+) -> Result<Agent> {
+    let end = Instant::now() + limit;
+    let left = || end.saturating_duration_since(Instant::now());
+    let endpoint = machine.agent_endpoint();
+    let ask =
+        |limit: Duration| connect_with_retry(&endpoint, timeouts(deadlines), limit, pending());
+    let Some(listener) = announcement else {
+        return ask(left()).await;
+    };
+    let called = async {
+        listener.wait(left(), pending()).await?;
+        connect(&endpoint, timeouts(deadlines), left()).await
+    };
+    // Once in some hundred boots `vhost-device-vsock` 0.3 does not look at what the guest sends
+    // until something comes from the host; asking is what wakes it.
+    let asked = async {
+        tokio::time::sleep(deadlines.boot / LATE).await;
+        ask(left()).await
+    };
+    tokio::select! {
+        biased;
+        agent = called => agent,
+        agent = asked => agent,
+    }
+}
+
+/// The deadlines of calls to the agent.
+pub(super) fn timeouts(deadlines: &Deadlines) -> Timeouts {
+    Timeouts {
+        call: deadlines.rpc,
+        create_container: deadlines.rpc,
+    }
+}
