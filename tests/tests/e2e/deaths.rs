@@ -201,8 +201,7 @@ fn three_interrupts_end_a_deaf_container() -> Result<()> {
     place.assert_clean()
 }
 
-/// Ends `vc run` by a signal when it has done so many system calls, so that the moment moves
-/// through the whole of the boot.
+/// Interrupts `vc run` after each phase of its boot.
 #[test]
 fn an_interrupt_at_any_moment_of_a_boot_leaves_nothing() -> Result<()> {
     for (number, phase) in [
