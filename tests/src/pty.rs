@@ -4,9 +4,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+/// How long a terminal may be silent while a test waits for words on it, in seconds.
+const PATIENCE_S: i64 = 120;
 
 /// A pseudo-terminal: the test holds its controlling side.
 #[derive(Debug)]
@@ -60,7 +64,15 @@ impl Pty {
     pub fn read_until(&mut self, text: &str) -> Result<String> {
         let mut seen = Vec::new();
         let mut byte = [0; 1];
+        let patience = Timespec {
+            tv_sec: PATIENCE_S,
+            tv_nsec: 0,
+        };
         loop {
+            let mut waiting = [PollFd::new(&self.controller, PollFlags::IN)];
+            if poll(&mut waiting, Some(&patience))? == 0 {
+                bail!("{text:?} not seen in {:?}", String::from_utf8_lossy(&seen));
+            }
             self.controller.read_exact(&mut byte).with_context(|| {
                 format!("{text:?} not seen in {:?}", String::from_utf8_lossy(&seen))
             })?;

@@ -148,7 +148,9 @@ fn the_caller() -> Result<()> {
 fn a_supervisor_that_nobody_watches_is_cleaned_up_by_the_next_call() -> Result<()> {
     let place = Place::new()?;
     let running = Running::start(&place, "orphan")?;
-    kill(running.supervisor()?)?;
+    let supervisor = running.supervisor()?;
+    kill(supervisor)?;
+    wait_for_end(supervisor)?;
     let state = running.state()?;
     assert_eq!(state["status"], "stopped");
     running.delete()?;

@@ -41,7 +41,9 @@ fn interrupt_and_end_of_file_are_keys() -> Result<()> {
             [
                 "sh",
                 "-c",
-                "trap 'echo caugh''t' INT; echo read''y; cat; cat; echo don''e",
+                // A loop, not one command, waits for the key: it may come while none runs.
+                "trap 'hit=1; echo caugh''t' INT; echo read''y; \
+                 until [ \"$hit\" ]; do sleep 1; done; cat; echo don''e",
             ],
         )
         .stdin(pty.user_side()?)
