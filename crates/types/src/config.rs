@@ -81,6 +81,10 @@ pub enum AgentStart {
 pub struct NetworkConfig {
     /// A namespace that exists; one is made for the sandbox when absent.
     pub namespace: Option<PathBuf>,
+    /// The machine has no network and stays in the namespace of whoever starts it; a `namespace`
+    /// beside it is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
 }
 
 /// When the sandbox ends by itself.
@@ -108,8 +112,11 @@ pub enum Attachment {
 pub struct ContainerConfig {
     /// The container's id.
     pub id: ContainerId,
-    /// The root file system on the host, absolute.
-    pub rootfs: PathBuf,
+    /// The root file system.
+    pub rootfs: RootFs,
+    /// The OCI bundle that the container comes from, as hooks are told; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<PathBuf>,
     /// The runtime specification as the caller gave it (OCI runtime-spec 1.2). Its bind mounts name
     /// paths of the host.
     pub spec: Spec,
@@ -123,6 +130,35 @@ impl ContainerConfig {
             .as_ref()
             .and_then(|process| process.terminal())
             .unwrap_or(false)
+    }
+}
+
+/// Where a container's root file system is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RootFs {
+    /// A directory of the host, absolute; it is shared with the guest.
+    Host(PathBuf),
+    /// A directory that the guest has already, such as one of its image; nothing is shared.
+    Guest {
+        /// Its path in the guest, absolute.
+        guest: PathBuf,
+    },
+}
+
+impl RootFs {
+    /// The directory on the host, if it is there.
+    pub fn host(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Host(path) => Some(path),
+            Self::Guest { .. } => None,
+        }
+    }
+}
+
+impl From<PathBuf> for RootFs {
+    fn from(path: PathBuf) -> Self {
+        Self::Host(path)
     }
 }
 

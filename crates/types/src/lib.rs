@@ -15,7 +15,7 @@ pub mod unit;
 pub use capability::Capabilities;
 pub use config::{
     AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, GuestRoot, Lifetime,
-    NetworkConfig, SandboxConfig, Volume,
+    NetworkConfig, RootFs, SandboxConfig, Volume,
 };
 pub use deadline::Deadlines;
 pub use endpoint::AgentEndpoint;

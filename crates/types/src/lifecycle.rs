@@ -95,6 +95,8 @@ pub enum ContainerState {
     Created,
     /// Its program was started.
     Running,
+    /// Its processes are frozen, or the machine's CPUs are halted.
+    Paused,
     /// Its program ended, or its machine was lost.
     Stopped,
 }

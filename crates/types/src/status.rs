@@ -1,5 +1,7 @@
 //! What a sandbox and its containers are doing, in a form that is stored and shown.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{ContainerId, ContainerState, ProcessIdentity, SandboxId, SandboxState};
@@ -61,6 +63,11 @@ pub struct SandboxStatus {
     /// Why it failed, when it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How many times its record was stored: it grows with every change.
+    pub generation: u64,
+    /// Free annotations of the caller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
     pub containers: Vec<ContainerStatus>,
 }
