@@ -37,7 +37,8 @@ fn config(place: &Place, name: &str, command: &[&str]) -> Result<SandboxConfig> 
     };
     let container = ContainerConfig {
         id: ContainerId::new(place.id(name))?,
-        rootfs: place.rootfs(),
+        rootfs: place.rootfs().into(),
+        bundle: None,
         spec: container_spec(&command, &place.rootfs(), &[]),
     };
     Ok(sandbox_config(&Config::default(), container)?)

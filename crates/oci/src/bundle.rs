@@ -56,7 +56,8 @@ impl Bundle {
     pub fn into_container(self, id: ContainerId) -> ContainerConfig {
         ContainerConfig {
             id,
-            rootfs: self.rootfs,
+            rootfs: self.rootfs.into(),
+            bundle: Some(self.directory),
             spec: self.spec,
         }
     }

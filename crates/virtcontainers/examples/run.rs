@@ -28,7 +28,8 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
     let container = ContainerConfig {
         id: ContainerId::new(format!("example-{}", std::process::id()))?,
         spec: oci::container_spec(&command, rootfs.as_ref(), &[]),
-        rootfs: std::fs::canonicalize(rootfs)?,
+        rootfs: std::fs::canonicalize(rootfs)?.into(),
+        bundle: None,
     };
     let options = CreateOptions {
         io: ContainerIo::inherit()?,

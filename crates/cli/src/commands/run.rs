@@ -119,7 +119,8 @@ fn from_rootfs(run: &Run, rootfs: PathBuf) -> anyhow::Result<ContainerConfig> {
     let spec = container_spec(&command, &rootfs, &run.volume);
     Ok(ContainerConfig {
         id: run.id.clone(),
-        rootfs,
+        rootfs: rootfs.into(),
+        bundle: None,
         spec,
     })
 }
