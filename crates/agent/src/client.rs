@@ -21,7 +21,6 @@ use crate::endpoint::ByteStream;
 use crate::error::{Cause, Error, Result};
 use crate::fault::Fault;
 use crate::known::Known;
-use crate::process::ProcessRef;
 use watched::Watched;
 
 /// How long calls may take. Waiting for a process, for output, for room in a pipe and for an
@@ -102,17 +101,6 @@ impl Agent {
         Self {
             shared: Arc::new(shared),
         }
-    }
-
-    /// Waits until the connection has ended, for whatever reason. Dropping the future is safe.
-    pub async fn closed(&self) {
-        closed(&mut self.shared.ended.clone()).await;
-    }
-
-    /// Tells this connection of a process that was started over another one, so that the checks
-    /// know whether it has a terminal and whether its container was started.
-    pub fn adopt(&self, process: &ProcessRef, terminal: bool, started: bool) {
-        self.known().adopt(process, terminal, started);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -3,6 +3,7 @@
 mod announce;
 mod client;
 mod connect;
+mod connector;
 pub mod copy;
 mod details;
 pub mod endpoint;
@@ -22,6 +23,7 @@ mod words;
 pub use announce::AnnounceListener;
 pub use client::{Agent, Timeouts};
 pub use connect::{connect, connect_with_retry};
+pub use connector::{Connector, Ttrpc};
 pub use details::{GuestDetails, Version};
 pub use error::{Error, ErrorKind, Result};
 pub use port::AgentPort;

@@ -25,6 +25,13 @@ use crate::process::{OutputStream, ProcessRef};
 /// Where a method says *no deadline*, it waits until the agent answers or the connection ends.
 #[async_trait]
 pub trait AgentPort: fmt::Debug + Send + Sync {
+    /// Waits until the connection has ended, for whatever reason. Sends nothing. *No deadline.*
+    async fn closed(&self);
+
+    /// Tells this connection of a process that was started over another one, so that the checks
+    /// know whether it has a terminal and whether its container was started. Sends nothing.
+    fn adopt(&self, process: &ProcessRef, terminal: bool, started: bool);
+
     /// Asks the health service whether the agent serves.
     async fn check(&self) -> Result<()>;
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use virtcontainers_agent_proto::{agent, csi, health, oci, types};
 use virtcontainers_types::{ContainerId, ErrorKind, ExitStatus};
 
-use super::Agent;
+use super::{Agent, closed};
 use crate::details::{GuestDetails, Version};
 use crate::error::{Error, Result};
 use crate::guard;
@@ -44,6 +44,14 @@ macro_rules! of_container {
 
 #[async_trait]
 impl AgentPort for Agent {
+    async fn closed(&self) {
+        closed(&mut self.shared.ended.clone()).await;
+    }
+
+    fn adopt(&self, process: &ProcessRef, terminal: bool, started: bool) {
+        self.known().adopt(process, terminal, started);
+    }
+
     async fn check(&self) -> Result<()> {
         self.check_within(self.shared.timeouts.call).await
     }

@@ -2,12 +2,14 @@
 
 use std::future::pending;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use virtcontainers_agent::{
-    AgentEndpoint, AgentPort, AnnounceListener, ErrorKind, Timeouts, connect, connect_with_retry,
+    AgentEndpoint, AgentPort, AnnounceListener, Connector, ErrorKind, Timeouts, Ttrpc, connect,
+    connect_with_retry,
 };
 use virtcontainers_testkit::agent::FakeAgent;
 
@@ -44,6 +46,23 @@ async fn both_kinds_of_sockets_lead_to_the_agent() {
         let agent = connect(&endpoint, timeouts(), SOON).await.unwrap();
         assert_eq!(agent.version().await.unwrap().protocol, "0.0.1");
     }
+}
+
+#[tokio::test]
+async fn the_connector_of_ttrpc_gives_a_port_that_ends_with_its_stream() {
+    let (_directory, path) = directory();
+    let connector: &dyn Connector = &Ttrpc;
+    let none = connector.connect(&hybrid(&path), timeouts(), SOON).await;
+    assert_eq!(none.unwrap_err().kind(), ErrorKind::NotFound);
+    let endpoint = hybrid(&path);
+    let awaited = connector.connect_with_retry(&endpoint, timeouts(), SOON);
+    let fake = FakeAgent::builder().build();
+    let (agent, ()) = tokio::join!(awaited, async { fake.serve_hybrid(&path).unwrap() });
+    let agent: Arc<dyn AgentPort> = agent.unwrap();
+    agent.version().await.unwrap();
+    fake.die();
+    agent.closed().await;
+    assert_eq!(agent.version().await.unwrap_err().kind(), ErrorKind::Gone);
 }
 
 /// A hybrid vsock that answers every connection with some bytes.
