@@ -101,6 +101,27 @@ pub enum ContainerState {
     Stopped,
 }
 
+impl ContainerState {
+    /// Every state, for tables.
+    pub const ALL: [Self; 4] = [Self::Created, Self::Running, Self::Paused, Self::Stopped];
+
+    /// The state's public name, which is also the status word of the OCI runtime specification.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl std::fmt::Display for ContainerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What somebody asks of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Command {
