@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Gone,
     /// A deadline passed.
     Timeout,
+    /// The program ran and reported failure; what it wrote is in the message.
+    Failed,
     /// The host cannot do this at all.
     Unsupported,
     /// A fault of ours or of the system below.

@@ -28,6 +28,15 @@ pub enum Stream {
     Descriptor(OwnedFd),
 }
 
+/// The variables of a child.
+#[derive(Debug)]
+enum Environment {
+    /// These, and `PATH` when it is not among them.
+    WithPath(Vec<(OsString, OsString)>),
+    /// These entries as they are.
+    Exact(Vec<OsString>),
+}
+
 /// A program to be started.
 ///
 /// Unless told otherwise the child gets null streams, an environment of nothing but `PATH`, a
@@ -35,8 +44,9 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Launcher {
     program: PathBuf,
+    name: Option<OsString>,
     args: Vec<OsString>,
-    environment: Vec<(OsString, OsString)>,
+    environment: Environment,
     directory: Option<PathBuf>,
     streams: [Stream; 3],
     passed: Vec<OwnedFd>,
@@ -50,8 +60,9 @@ impl Launcher {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
+            name: None,
             args: Vec::new(),
-            environment: Vec::new(),
+            environment: Environment::WithPath(Vec::new()),
             directory: None,
             streams: Default::default(),
             passed: Vec::new(),
@@ -78,9 +89,34 @@ impl Launcher {
     /// Sets an environment variable; a later one of the same name wins.
     #[must_use]
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        let name = name.into();
-        self.environment.retain(|(known, _)| *known != name);
-        self.environment.push((name, value.into()));
+        let (name, value) = (name.into(), value.into());
+        match &mut self.environment {
+            Environment::WithPath(variables) => {
+                variables.retain(|(known, _)| *known != name);
+                variables.push((name, value));
+            }
+            Environment::Exact(entries) => {
+                let mut entry = name;
+                entry.push("=");
+                entry.push(value);
+                entries.push(entry);
+            }
+        }
+        self
+    }
+
+    /// Lets the program see this as its own name (`argv[0]`) instead of its path.
+    #[must_use]
+    pub(crate) fn name(mut self, name: impl Into<OsString>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Gives the child these entries as they are, in their order, without `PATH` unless it is
+    /// among them; what was set before is forgotten.
+    #[must_use]
+    pub(crate) fn exact_environment(mut self, entries: Vec<OsString>) -> Self {
+        self.environment = Environment::Exact(entries);
         self
     }
 
@@ -182,18 +218,12 @@ impl Launcher {
     }
 
     fn into_image(self) -> Result<Image, Error> {
-        let mut argv = vec![c_string(self.program.as_os_str())?];
+        let name = self.name.as_deref().unwrap_or(self.program.as_os_str());
+        let mut argv = vec![c_string(name)?];
         for arg in &self.args {
             argv.push(c_string(arg)?);
         }
-        let mut environment = Vec::new();
-        if !self.environment.iter().any(|(name, _)| name == "PATH") {
-            let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-            environment.push(variable(OsStr::new("PATH"), &path)?);
-        }
-        for (name, value) in &self.environment {
-            environment.push(variable(name, value)?);
-        }
+        let environment = self.environment.entries()?;
         let directory = self.directory.as_deref().map(Path::as_os_str);
         let first_free =
             FIRST_PASSED + RawFd::try_from(self.passed.len()).unwrap_or(RawFd::MAX - FIRST_PASSED);
@@ -213,6 +243,24 @@ impl Launcher {
             network_namespace: self.network_namespace,
             options: self.options,
         })
+    }
+}
+
+impl Environment {
+    fn entries(&self) -> Result<Vec<CString>, Error> {
+        let variables = match self {
+            Self::WithPath(variables) => variables,
+            Self::Exact(entries) => return entries.iter().map(|entry| c_string(entry)).collect(),
+        };
+        let mut entries = Vec::new();
+        if !variables.iter().any(|(name, _)| name == "PATH") {
+            let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+            entries.push(variable(OsStr::new("PATH"), &path)?);
+        }
+        for (name, value) in variables {
+            entries.push(variable(name, value)?);
+        }
+        Ok(entries)
     }
 }
 

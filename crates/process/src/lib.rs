@@ -3,6 +3,7 @@
 mod child;
 mod error;
 mod exit;
+mod hook;
 mod identity;
 mod launcher;
 mod mark;
@@ -17,6 +18,7 @@ mod watch;
 pub use child::Child;
 pub use error::{Error, ErrorKind};
 pub use exit::Exit;
+pub use hook::{Hook, HookCall, run_hook};
 pub use identity::{Identity, kill_and_wait};
 pub use launcher::{Launcher, Stream};
 pub use mark::{Mark, NONCE_VARIABLE, TAG_VARIABLE, find_by_nonce};

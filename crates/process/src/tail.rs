@@ -9,13 +9,21 @@ use rustix::pipe::PipeFlags;
 
 use crate::{Error, sys};
 
-/// How much is kept.
-const KEPT_BYTES: usize = 8 * 1024;
-/// How much is shown.
-const SHOWN_LINES: usize = 20;
+/// How much of a daemon's messages matters: it may have written for days.
+const OF_DAEMON: Limits = Limits {
+    bytes: 8 * 1024,
+    lines: 20,
+};
 /// How many reads one look takes at most, so that a chatterer cannot hold the caller: more than
 /// the pipe's own capacity.
 const READS_AT_ONCE: usize = 32;
+
+/// How much is kept, and how many lines of that are shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) bytes: usize,
+    pub(crate) lines: usize,
+}
 
 /// Reads a program's standard error and keeps the last 8 KiB.
 ///
@@ -32,11 +40,16 @@ impl OutputTail {
     ///
     /// Errors: `Internal` when there are no descriptors left.
     pub fn pipe() -> Result<(Self, OwnedFd), Error> {
+        Self::limited(OF_DAEMON)
+    }
+
+    /// As [`pipe`](Self::pipe), with other limits.
+    pub(crate) fn limited(limits: Limits) -> Result<(Self, OwnedFd), Error> {
         let failed = |error| Error::system("cannot make a pipe for a program's messages", error);
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         // Only our end: the flag would belong to the program's end too if set on creation.
         rustix::io::ioctl_fionbio(&reader, true).map_err(failed)?;
-        let kept = Mutex::new(Ring::default());
+        let kept = Mutex::new(Ring::new(limits));
         Ok((Self { reader, kept }, writer))
     }
 
@@ -90,15 +103,22 @@ enum Available {
 }
 
 /// The last bytes of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ring {
+    limits: Limits,
     bytes: VecDeque<u8>,
 }
 
 impl Ring {
+    fn new(limits: Limits) -> Self {
+        let bytes = VecDeque::new();
+        Self { limits, bytes }
+    }
+
     fn push(&mut self, chunk: &[u8]) {
-        let chunk = &chunk[chunk.len().saturating_sub(KEPT_BYTES)..];
-        let surplus = (self.bytes.len() + chunk.len()).saturating_sub(KEPT_BYTES);
+        let kept = self.limits.bytes;
+        let chunk = &chunk[chunk.len().saturating_sub(kept)..];
+        let surplus = (self.bytes.len() + chunk.len()).saturating_sub(kept);
         self.bytes.drain(..surplus);
         self.bytes.extend(chunk);
     }
@@ -108,7 +128,7 @@ impl Ring {
         let whole = [front, back].concat();
         let text = String::from_utf8_lossy(&whole);
         let text = text.trim_end();
-        let skipped = text.lines().count().saturating_sub(SHOWN_LINES);
+        let skipped = text.lines().count().saturating_sub(self.limits.lines);
         let lines: Vec<String> = text.lines().skip(skipped).map(printable).collect();
         lines.join("\n")
     }
@@ -129,23 +149,23 @@ mod tests {
 
     #[test]
     fn the_end_of_a_long_stream_is_kept() {
-        let mut ring = Ring::default();
+        let mut ring = Ring::new(OF_DAEMON);
         for number in 0..5000 {
             ring.push(format!("line {number}\n").as_bytes());
         }
-        assert_eq!(ring.bytes.len(), KEPT_BYTES);
+        assert_eq!(ring.bytes.len(), OF_DAEMON.bytes);
         let text = ring.text();
-        assert_eq!(text.lines().count(), SHOWN_LINES);
+        assert_eq!(text.lines().count(), OF_DAEMON.lines);
         assert!(text.starts_with("line 4980\n"), "{text}");
         assert!(text.ends_with("line 4999"), "{text}");
 
-        ring.push(&[b'x'; 3 * KEPT_BYTES]);
-        assert_eq!(ring.text().len(), KEPT_BYTES);
+        ring.push(&[b'x'; 3 * OF_DAEMON.bytes]);
+        assert_eq!(ring.text().len(), OF_DAEMON.bytes);
     }
 
     #[test]
     fn escape_sequences_do_not_reach_a_terminal() {
-        let mut ring = Ring::default();
+        let mut ring = Ring::new(OF_DAEMON);
         ring.push(b"\x1b[31mred\tand \xff\n");
         assert_eq!(ring.text(), "\u{fffd}[31mred\tand \u{fffd}");
     }
