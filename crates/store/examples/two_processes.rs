@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let id = SandboxId::new("example")?;
     match store.create(&id, "create", WAIT) {
         Ok(claim) => {
-            let record = Record::new(SandboxState::Creating, config(&id), "none", 0);
+            let record = Record::new(SandboxState::Creating, config(&id), "none", 0)?;
             let lease = claim.commit(record)?;
             println!("created, generation {}", lease.record().generation());
         }

@@ -9,6 +9,7 @@ pub use virtcontainers_types::ErrorKind;
 use virtcontainers_types::SandboxId;
 
 use crate::Holder;
+use crate::codec::Damage;
 
 /// An operation of the store failed.
 pub struct Error {
@@ -41,6 +42,15 @@ pub(crate) enum Problem {
         path: PathBuf,
         source: serde_json::Error,
     },
+    #[error("{path} is damaged; clean the sandbox up")]
+    Damaged { path: PathBuf, source: Damage },
+    #[error("a {expected} was expected; clean the sandbox up")]
+    Unexpected {
+        expected: &'static str,
+        source: serde_json::Error,
+    },
+    #[error("it is that of {found}; clean the sandbox up")]
+    Mixed { found: String },
     #[error("{path} is the record of sandbox {found}; clean the sandbox up")]
     Foreign { path: PathBuf, found: SandboxId },
     #[error("{path} has format {found}, this program reads up to {known}; use a newer one")]
@@ -91,9 +101,12 @@ impl Error {
             Problem::Locked { .. } => ErrorKind::Timeout,
             Problem::Shared | Problem::Stale { .. } => ErrorKind::WrongState,
             Problem::WrongId { .. } => ErrorKind::Invalid,
-            Problem::Corrupt { .. } | Problem::Foreign { .. } | Problem::Stranger { .. } => {
-                ErrorKind::Corrupt
-            }
+            Problem::Corrupt { .. }
+            | Problem::Damaged { .. }
+            | Problem::Unexpected { .. }
+            | Problem::Mixed { .. }
+            | Problem::Foreign { .. }
+            | Problem::Stranger { .. } => ErrorKind::Corrupt,
             Problem::Future { .. } => ErrorKind::Incompatible,
             Problem::Encode { .. } => ErrorKind::Internal,
             Problem::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -47,18 +47,21 @@ fn read(id: &SandboxId, backing: &dyn Backing) -> Result<Record, Error> {
     let Some(bytes) = backing.read()? else {
         return Err(Error::of(OPERATION, id, Problem::NoRecord));
     };
-    codec::decode(&bytes, id, backing.boot(), &backing.path())
-        .map_err(|problem| Error::of(OPERATION, id, problem))
+    let origin = codec::Origin {
+        id,
+        boot: backing.boot(),
+        path: &backing.path(),
+    };
+    codec::decode(&bytes, origin).map_err(|problem| Error::of(OPERATION, id, problem))
 }
 
 fn write(id: &SandboxId, backing: &mut dyn Backing, record: &mut Record) -> Result<(), Error> {
     const OPERATION: &str = "commit the record of";
-    if record.id() != id || record.config.id != *id {
-        let found = record.config.id.clone();
+    if record.id() != id {
+        let found = record.id().clone();
         return Err(Error::of(OPERATION, id, Problem::WrongId { found }));
     }
     record.generation += 1;
-    record.format = crate::FORMAT;
     record.boot = Some(backing.boot().clone());
     record.earlier_boot = false;
     let bytes = codec::encode(record).map_err(|problem| Error::of(OPERATION, id, problem))?;

@@ -10,6 +10,7 @@ mod lock;
 mod memory;
 mod record;
 mod store;
+mod stored;
 
 pub use boot::BootId;
 pub use error::{Error, ErrorKind};
@@ -18,5 +19,6 @@ pub use lease::{Backing, Claim, Lease, LeaseMode, Salvage};
 pub use ledger::{Entries, Ledger};
 pub use lock::Holder;
 pub use memory::MemoryStore;
-pub use record::{Blob, FORMAT, Record, Summary};
+pub use record::{Blob, ContainerRecord, FORMAT, Record, Summary};
 pub use store::Store;
+pub use stored::Stored;

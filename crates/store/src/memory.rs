@@ -193,8 +193,12 @@ impl Store for MemoryStore {
         let Some(bytes) = record else {
             return Err(Error::of(VERB, id, Problem::NotFound));
         };
-        codec::decode_summary(&bytes, id, &self.boot, &path(id))
-            .map_err(|problem| Error::of(VERB, id, problem))
+        let origin = codec::Origin {
+            id,
+            boot: &self.boot,
+            path: &path(id),
+        };
+        codec::decode_summary(&bytes, origin).map_err(|problem| Error::of(VERB, id, problem))
     }
 
     fn salvage(

@@ -1,15 +1,18 @@
 //! What is stored of a sandbox: an envelope around the configuration and opaque blobs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::{
-    ContainerStatus, GuestFacts, ProcessIdentity, SandboxConfig, SandboxId, SandboxState,
-    SandboxStatus,
+    ContainerConfig, ContainerState, ContainerStatus, GuestFacts, ProcessIdentity, SandboxConfig,
+    SandboxId, SandboxState, SandboxStatus,
 };
 
-use crate::BootId;
+use crate::error::Problem;
+use crate::{BootId, Error, Stored};
 
 /// The format that this version writes. Older ones are read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Data of somebody else's: stored and handed back, never looked into.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,17 +23,44 @@ pub struct Blob {
     pub data: serde_json::Value,
 }
 
+/// A container of a sandbox: what it does, and what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContainerRecord {
+    /// Its id, state and exit status.
+    pub status: ContainerStatus,
+    /// What the caller asked for.
+    pub config: Stored<ContainerConfig>,
+}
+
+impl ContainerRecord {
+    /// A container that was not started yet.
+    ///
+    /// Errors: `Internal` when the configuration cannot be written as JSON.
+    pub fn new(config: ContainerConfig) -> Result<Self, Error> {
+        Self::assemble(config)
+            .map_err(|source| Error::new("add a container", Problem::Encode { source }))
+    }
+
+    fn assemble(config: ContainerConfig) -> serde_json::Result<Self> {
+        let status = ContainerStatus {
+            id: config.id.clone(),
+            state: ContainerState::Created,
+            exit_status: None,
+        };
+        let config = Stored::encode(config)?;
+        Ok(Self { status, config })
+    }
+}
+
 /// Everything that is stored of a sandbox.
 ///
 /// Format, generation and boot are the store's: they are set when the record is committed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Record {
-    pub(crate) format: u32,
     pub(crate) generation: u64,
     pub(crate) boot: Option<BootId>,
-    #[serde(skip)]
     pub(crate) earlier_boot: bool,
-    id: SandboxId,
+    pub(crate) id: SandboxId,
     /// The lifecycle state; produced by `types::decide` alone.
     pub state: SandboxState,
     /// When the sandbox was created, in milliseconds since the Unix epoch.
@@ -38,51 +68,99 @@ pub struct Record {
     /// The name of the backend that its machine belongs to.
     pub hypervisor: String,
     /// The process that watches it, while there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<ProcessIdentity>,
     /// Why it failed, when it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// How many times it came up.
+    pub boots: u32,
+    /// Free annotations of the caller.
+    pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
-    pub containers: Vec<ContainerStatus>,
+    pub containers: Vec<ContainerRecord>,
     /// What the guest told of itself, once it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<GuestFacts>,
     /// What the backend needs to adopt the machine, once there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Blob>,
     /// What the runtime decided before the first effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Blob>,
-    /// What the caller asked for. Last, since it is the longest.
-    pub config: SandboxConfig,
+    /// What the caller asked for, without containers and annotations: they are in the fields above.
+    pub config: Stored<SandboxConfig>,
 }
 
 impl Record {
     /// A record that was never stored. `created_at` is in milliseconds since the Unix epoch.
+    /// Containers and annotations of `config` go to the fields of their own, the containers as
+    /// created ones.
+    ///
+    /// Errors: `Internal` when the configuration cannot be written as JSON.
     pub fn new(
         state: SandboxState,
         config: SandboxConfig,
         hypervisor: impl Into<String>,
         created_at: u64,
-    ) -> Self {
-        Self {
-            format: FORMAT,
+    ) -> Result<Self, Error> {
+        Self::assemble(state, config, hypervisor.into(), created_at)
+            .map_err(|source| Error::new("make a record", Problem::Encode { source }))
+    }
+
+    pub(crate) fn assemble(
+        state: SandboxState,
+        mut config: SandboxConfig,
+        hypervisor: String,
+        created_at: u64,
+    ) -> serde_json::Result<Self> {
+        let containers = std::mem::take(&mut config.containers);
+        let annotations = std::mem::take(&mut config.annotations);
+        Ok(Self {
             generation: 0,
             boot: None,
             earlier_boot: false,
             id: config.id.clone(),
             state,
             created_at,
-            hypervisor: hypervisor.into(),
+            hypervisor,
             supervisor: None,
             failure: None,
-            containers: Vec::new(),
+            boots: 0,
+            annotations,
+            containers: containers
+                .into_iter()
+                .map(ContainerRecord::assemble)
+                .collect::<Result<_, _>>()?,
             guest: None,
             machine: None,
             plan: None,
-            config,
+            config: Stored::encode(config)?,
+        })
+    }
+
+    /// The whole configuration, containers and annotations as they are now.
+    ///
+    /// Errors: `Corrupt` when a part cannot be understood or is of somebody else.
+    pub fn to_config(&self) -> Result<SandboxConfig, Error> {
+        let mut config = self.config.get()?.clone();
+        if config.id != self.id {
+            return Err(self.foreign(config.id.as_str()));
         }
+        config.annotations = self.annotations.clone();
+        config.containers = Vec::with_capacity(self.containers.len());
+        for container in &self.containers {
+            let found = container.config.get()?;
+            if found.id != container.status.id {
+                return Err(self.foreign(found.id.as_str()));
+            }
+            config.containers.push(found.clone());
+        }
+        Ok(config)
+    }
+
+    fn foreign(&self, found: &str) -> Error {
+        let found = found.to_owned();
+        Error::of(
+            "read the configuration of",
+            &self.id,
+            Problem::Mixed { found },
+        )
     }
 
     /// The sandbox.
@@ -103,25 +181,26 @@ impl Record {
 
     /// The record in the form in which it is shown.
     pub fn status(&self) -> SandboxStatus {
+        let statuses = self.containers.iter().map(|one| one.status.clone());
         SandboxStatus {
             id: self.id.clone(),
             state: self.state,
             hypervisor: self.hypervisor.clone(),
             supervisor: self.supervisor,
             failure: self.failure.clone(),
-            containers: self.containers.clone(),
+            generation: self.generation,
+            annotations: self.annotations.clone(),
+            containers: statuses.collect(),
         }
     }
 }
 
-/// A record without its configuration and blobs: what lists and status queries need, read without
-/// a lock and without parsing the rest.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// A record without its configurations and plan: what lists and status queries need, read without
+/// a lock and without even looking at the rest.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    pub(crate) format: u32,
     pub(crate) generation: u64,
     pub(crate) boot: Option<BootId>,
-    #[serde(skip)]
     pub(crate) earlier_boot: bool,
     pub(crate) id: SandboxId,
     /// The lifecycle state.
@@ -131,16 +210,49 @@ pub struct Summary {
     /// The name of the backend that its machine belongs to.
     pub hypervisor: String,
     /// The process that watches it, while there is one.
-    #[serde(default)]
     pub supervisor: Option<ProcessIdentity>,
     /// Why it failed, when it did.
-    #[serde(default)]
     pub failure: Option<String>,
+    /// How many times it came up.
+    pub boots: u32,
+    /// Free annotations of the caller.
+    pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
     pub containers: Vec<ContainerStatus>,
+    /// What the guest told of itself, once it did.
+    pub guest: Option<GuestFacts>,
+    /// What the backend needs to adopt the machine, once there is one.
+    pub machine: Option<Blob>,
+}
+
+impl From<Record> for Summary {
+    fn from(record: Record) -> Self {
+        let statuses = record.containers.into_iter().map(|one| one.status);
+        Self {
+            generation: record.generation,
+            boot: record.boot,
+            earlier_boot: record.earlier_boot,
+            id: record.id,
+            state: record.state,
+            created_at: record.created_at,
+            hypervisor: record.hypervisor,
+            supervisor: record.supervisor,
+            failure: record.failure,
+            boots: record.boots,
+            annotations: record.annotations,
+            containers: statuses.collect(),
+            guest: record.guest,
+            machine: record.machine,
+        }
+    }
 }
 
 impl Summary {
+    /// The sandbox.
+    pub fn id(&self) -> &SandboxId {
+        &self.id
+    }
+
     /// As [`Record::generation`].
     pub fn generation(&self) -> u64 {
         self.generation
@@ -159,6 +271,8 @@ impl Summary {
             hypervisor: self.hypervisor,
             supervisor: self.supervisor,
             failure: self.failure,
+            generation: self.generation,
+            annotations: self.annotations,
             containers: self.containers,
         }
     }

@@ -159,8 +159,12 @@ impl Store for FileStore {
             }
             Err(error) => return Err(io_error(VERB, id, &path)(error)),
         };
-        codec::decode_summary(&bytes, id, &self.boot, &path)
-            .map_err(|problem| Error::of(VERB, id, problem))
+        let origin = codec::Origin {
+            id,
+            boot: &self.boot,
+            path: &path,
+        };
+        codec::decode_summary(&bytes, origin).map_err(|problem| Error::of(VERB, id, problem))
     }
 
     fn salvage(

@@ -39,7 +39,7 @@ fn record() -> Record {
         containers: Vec::new(),
         annotations: BTreeMap::new(),
     };
-    Record::new(SandboxState::Creating, config, "fake", 0)
+    Record::new(SandboxState::Creating, config, "fake", 0).unwrap()
 }
 
 fn store() -> (tempfile::TempDir, FileStore) {
@@ -128,15 +128,14 @@ fn a_creation_that_died_before_its_record_is_listed_and_can_be_repeated_or_remov
 fn damaged_records_are_reported_and_can_be_salvaged() {
     let (_root, store, new) = old_and_new();
     let path = store.directory(&id()).join(RECORD);
-    // All but the final line feed is needed.
-    for length in 0..new.len() - 1 {
+    for length in 0..new.len() {
         fs::write(&path, &new[..length]).unwrap();
         assert_eq!(generation(&store), Err(ErrorKind::Corrupt), "{length}");
     }
     let text = String::from_utf8(new).unwrap();
     let images = [
         (
-            text.replace("\"format\":1", "\"format\":2"),
+            text.replace("\"format\":2", "\"format\":3"),
             ErrorKind::Incompatible,
         ),
         (

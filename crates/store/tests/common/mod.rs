@@ -8,7 +8,7 @@ use std::time::Duration;
 use virtcontainers_store::{BootId, Lease, LeaseMode, Record, Store};
 use virtcontainers_types::{
     AgentConfig, AgentStart, BootConfig, ContainerConfig, GuestRoot, Lifetime, Mebibytes,
-    NetworkConfig, SandboxConfig, SandboxId, SandboxState, UndoEntry, VcpuCount,
+    NetworkConfig, RootFs, SandboxConfig, SandboxId, SandboxState, UndoEntry, VcpuCount,
 };
 
 pub const PATIENT: Duration = Duration::from_secs(20);
@@ -40,7 +40,8 @@ pub fn config(id: &SandboxId) -> SandboxConfig {
         lifetime: Lifetime::FirstContainer,
         containers: vec![ContainerConfig {
             id: id.clone().into(),
-            rootfs: "/srv/rootfs".into(),
+            rootfs: RootFs::Host("/srv/rootfs".into()),
+            bundle: None,
             spec: oci_spec::runtime::Spec::default(),
         }],
         annotations: BTreeMap::from([("key".to_owned(), "value \u{1F980}".to_owned())]),
@@ -54,6 +55,7 @@ pub fn record(id: &SandboxId) -> Record {
         "fake",
         1_700_000_000_000,
     )
+    .unwrap()
 }
 
 pub fn create(store: &dyn Store, id: &SandboxId) -> Lease {
