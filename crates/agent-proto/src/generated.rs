@@ -18,5 +18,7 @@ pub mod guest;
 pub mod health;
 pub mod health_ttrpc;
 pub mod oci;
+pub mod process;
+pub mod process_ttrpc;
 pub mod storage;
 pub mod types;

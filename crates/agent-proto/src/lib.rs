@@ -3,7 +3,7 @@
 mod generated;
 pub mod text;
 
-pub use generated::{agent_ttrpc, csi, health, health_ttrpc, oci, types};
+pub use generated::{agent_ttrpc, csi, health, health_ttrpc, oci, process, process_ttrpc, types};
 /// The empty reply of most methods.
 pub use protobuf::well_known_types::empty;
 
@@ -37,6 +37,9 @@ pub const AGENT_SERVICE: &str = "grpc.AgentService";
 /// Wire name of the health service.
 pub const HEALTH_SERVICE: &str = "grpc.Health";
 
+/// Wire name of the service that lists the processes of a container; our agent's alone.
+pub const PROCESS_SERVICE: &str = "virtcontainers.ProcessService";
+
 /// Largest ttrpc frame body, in bytes; both sides refuse more.
 pub const MAX_FRAME: usize = 4 << 20;
 
@@ -49,3 +52,6 @@ pub const EXACT_SPEC_FEATURE: &str = "vc-exact-spec";
 /// after WaitProcess was answered, until it is read to its end or the container is removed. With
 /// kata-agent 4.1 the first answer closes the pipes, so output must be drained before.
 pub const OUTPUT_AFTER_WAIT_FEATURE: &str = "vc-output-after-wait";
+
+/// Word in `AgentDetails.extra_features` of an agent that has [`PROCESS_SERVICE`].
+pub const LIST_PROCESSES_FEATURE: &str = "vc-list-processes";

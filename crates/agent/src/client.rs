@@ -16,6 +16,7 @@ use ttrpc::r#async::transport::Socket;
 use ttrpc::context::{Context, with_duration};
 use virtcontainers_agent_proto::agent_ttrpc::AgentServiceClient;
 use virtcontainers_agent_proto::health_ttrpc::HealthClient;
+use virtcontainers_agent_proto::process_ttrpc::ProcessServiceClient;
 
 use crate::endpoint::ByteStream;
 use crate::error::{Cause, Error, Result};
@@ -67,6 +68,7 @@ pub struct Agent {
 struct Shared {
     client: AgentServiceClient,
     health: HealthClient,
+    processes: ProcessServiceClient,
     timeouts: Timeouts,
     known: Mutex<Known>,
     /// Calls under way end when this is dropped with the last handle.
@@ -92,7 +94,8 @@ impl Agent {
         let client = Client::new(Socket::new(stream));
         let shared = Shared {
             client: AgentServiceClient::new(client.clone()),
-            health: HealthClient::new(client),
+            health: HealthClient::new(client.clone()),
+            processes: ProcessServiceClient::new(client),
             timeouts,
             known: Mutex::default(),
             open: watch::Sender::new(()),

@@ -9,6 +9,7 @@ use virtcontainers_types::{ContainerId, ExitStatus};
 
 use crate::details::{GuestDetails, Version};
 use crate::error::Result;
+use crate::listing::ProcessInfo;
 use crate::process::{OutputStream, ProcessRef};
 
 /// The agent of one guest.
@@ -94,6 +95,10 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
 
     /// Reads the container's counters. The numbers come from the guest.
     async fn stats_container(&self, id: &ContainerId) -> Result<agent::StatsContainerResponse>;
+
+    /// Lists what runs in the container, however it was started. `Unsupported` when the agent is
+    /// not ours (`LIST_PROCESSES_FEATURE` of agent-proto is the word in its features).
+    async fn list_processes(&self, id: &ContainerId) -> Result<Vec<ProcessInfo>>;
 
     /// Starts one more process in a container, at once. `process` must have an exec id.
     /// `AlreadyExists` for an exec id in use;

@@ -4,13 +4,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
-use virtcontainers_agent_proto::{agent, csi, health, oci, types};
+use virtcontainers_agent_proto::{agent, csi, health, oci, process, types};
 use virtcontainers_types::{ContainerId, ErrorKind, ExitStatus};
 
 use super::{Agent, closed};
 use crate::details::{GuestDetails, Version};
 use crate::error::{Error, Result};
 use crate::guard;
+use crate::listing::{self, ProcessInfo};
 use crate::port::AgentPort;
 use crate::process::{OutputStream, ProcessRef};
 
@@ -215,6 +216,19 @@ impl AgentPort for Agent {
         )
         .await;
         stats.map_err(|error| error.of_container(id.as_str()))
+    }
+
+    async fn list_processes(&self, id: &ContainerId) -> Result<Vec<ProcessInfo>> {
+        let processes = self.shared.processes.clone();
+        let request = process::ListProcessesRequest {
+            container_id: id.to_string(),
+            ..Default::default()
+        };
+        let context = Self::context(Some(self.shared.timeouts.call));
+        let call = async move { processes.list_processes(context, &request).await };
+        let listed = self.call("list_processes", call).await;
+        let reply = listed.map_err(|error| error.of_container(id.as_str()))?;
+        Ok(listing::of_reply(id, reply))
     }
 
     async fn exec_process(&self, process: &ProcessRef, spec: oci::Process) -> Result<()> {

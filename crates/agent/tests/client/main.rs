@@ -7,6 +7,7 @@
 
 mod calls;
 mod connecting;
+mod ours;
 mod replay;
 mod streaming;
 

@@ -11,10 +11,11 @@ use ttrpc::r#async::Server;
 use ttrpc::r#async::transport::Listener;
 use virtcontainers_agent_proto::agent_ttrpc::create_agent_service;
 use virtcontainers_agent_proto::health_ttrpc::create_health;
+use virtcontainers_agent_proto::process_ttrpc::create_process_service;
 use virtcontainers_agent_proto::{AGENT_PORT, ANNOUNCE_PORT};
 
-use super::Shared;
 use super::service::Service;
+use super::{Flavor, Shared};
 
 /// What a connection begins with.
 #[derive(Debug, Clone, Copy)]
@@ -90,12 +91,17 @@ async fn converse(shared: Arc<Shared>, mut outside: UnixStream) {
         Arc::clone(&shared),
         Arc::clone(&hang_up),
     )));
-    let agent = create_agent_service(Arc::new(Service::new(shared, Arc::clone(&hang_up))));
+    let flavor = shared.model().flavor;
+    let service = Arc::new(Service::new(shared, Arc::clone(&hang_up)));
+    let agent = create_agent_service(Arc::clone(&service) as _);
     let streams = futures_util::stream::iter([Ok(inside)]);
     let mut server = Server::new()
         .add_listener(Listener::new(streams))
         .register_service(health)
         .register_service(agent);
+    if flavor == Flavor::Exact {
+        server = server.register_service(create_process_service(service));
+    }
     if server.start().await.is_ok() {
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut outside, &mut relay) => {}

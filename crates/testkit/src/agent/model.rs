@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ttrpc::{Code, Error};
-use virtcontainers_agent_proto::{agent, text};
+use virtcontainers_agent_proto::{agent, process, text};
 
 use super::network::Network;
-use super::process::Process;
+use super::process::{Identity, Process};
 use super::{Fault, Flavor, Program, check};
 
 type Result<T> = std::result::Result<T, Error>;
@@ -26,6 +26,8 @@ pub(super) struct Model {
     spent: BTreeSet<String>,
     pub(super) files: BTreeMap<String, Vec<u8>>,
     parts: BTreeMap<String, Part>,
+    /// Processes that were made so far.
+    made: u32,
     pub(super) oom: VecDeque<String>,
     pub(super) awaits_oom: bool,
     pub(super) network: Network,
@@ -37,6 +39,8 @@ pub(super) struct Container {
     paused: bool,
     /// Waits under way.
     waits: usize,
+    /// Processes that were made in it so far.
+    made: u32,
     processes: BTreeMap<String, Process>,
 }
 
@@ -71,6 +75,7 @@ impl Model {
             spent: BTreeSet::new(),
             files: BTreeMap::new(),
             parts: BTreeMap::new(),
+            made: 0,
             oom: VecDeque::new(),
             awaits_oom: false,
             network: Network::new(links),
@@ -150,7 +155,7 @@ impl Model {
                 "CreateContainer for {id} again: kills the running container"
             )));
         }
-        if !self.spent.insert(id.clone()) {
+        if !self.spent.insert(id.clone()) && self.flavor == Flavor::Kata {
             return Err(self.violation(format!(
                 "CreateContainer for {id} after a failure: its bundle is left over"
             )));
@@ -160,11 +165,12 @@ impl Model {
         self.rule(checked)?;
         let process = request.OCI.Process.get_or_default();
         let program = self.program(&process.Args)?;
-        let init = Process::create(program, process.Terminal);
+        let init = Process::create(program, self.identity(1, &process.Args), process.Terminal);
         let container = Container {
             started: false,
             paused: false,
             waits: 0,
+            made: 1,
             processes: BTreeMap::from([(id.clone(), init)]),
         };
         self.containers.insert(id.clone(), container);
@@ -175,6 +181,42 @@ impl Model {
         let name = args.first().map(String::as_str).unwrap_or_default();
         let missing = || status(Code::INTERNAL, text::program_not_found(name));
         self.programs.get(name).cloned().ok_or_else(missing)
+    }
+
+    fn identity(&mut self, pid: u32, args: &[String]) -> Identity {
+        self.made += 1;
+        Identity {
+            pid,
+            // The agent is the guest's first process.
+            guest_pid: 1 + self.made,
+            args: args.to_vec(),
+        }
+    }
+
+    /// What runs in a container, in the order in which it was made.
+    pub(super) fn list_processes(&mut self, id: &str) -> Result<Vec<process::ProcessInfo>> {
+        let container = self.container(id, Code::INVALID_ARGUMENT)?;
+        let alive = container.processes.iter();
+        let alive = alive.filter(|(_, process)| !process.has_ended());
+        let mut list: Vec<_> = alive
+            .map(|(exec, process)| process::ProcessInfo {
+                pid: process.identity.pid,
+                guest_pid: process.identity.guest_pid,
+                guest_ppid: 1,
+                user: "root".to_owned(),
+                state: "S".to_owned(),
+                args: process
+                    .identity
+                    .args
+                    .iter()
+                    .map(|arg| arg.clone().into())
+                    .collect(),
+                exec_id: exec.clone(),
+                ..Default::default()
+            })
+            .collect();
+        list.sort_by_key(|process| process.pid);
+        Ok(list)
     }
 
     pub(super) fn start_container(&mut self, id: &str) -> Result<()> {
@@ -194,7 +236,8 @@ impl Model {
 
     pub(super) fn remove_container(&mut self, id: &str, timeout: u32) -> Result<()> {
         let container = self.container(id, Code::INTERNAL)?;
-        let unwaited = container.started && container.processes.contains_key(id);
+        let init = container.processes.get(id);
+        let unwaited = container.started && init.is_some_and(|init| !init.waited);
         let waits = container.waits;
         if timeout == 0 {
             return Err(self.violation("RemoveContainer with timeout 0: may last for ever"));
@@ -210,8 +253,9 @@ impl Model {
     }
 
     pub(super) fn set_paused(&mut self, id: &str, paused: bool) -> Result<()> {
+        let lenient = self.flavor == Flavor::Exact && !paused;
         let container = self.container(id, Code::INVALID_ARGUMENT)?;
-        if container.paused == paused {
+        if container.paused == paused && !lenient {
             return Err(status(
                 Code::INTERNAL,
                 "failed to change the state of the container",
@@ -245,7 +289,10 @@ impl Model {
         let checked = check::process(process);
         self.rule(checked)?;
         let program = self.program(&process.Args)?;
-        let process = Process::create(program, process.Terminal);
+        let container = self.container(id, Code::INTERNAL)?;
+        container.made += 1;
+        let pid = container.made;
+        let process = Process::create(program, self.identity(pid, &process.Args), process.Terminal);
         process.start();
         let container = self.container(id, Code::INTERNAL)?;
         container.processes.insert(exec.clone(), process);
@@ -281,16 +328,24 @@ impl Model {
         Ok(process)
     }
 
-    /// The wait is over: the process is forgotten and its pipes are closed.
+    /// The wait is over: the process is forgotten and its pipes are closed. Our agent keeps the
+    /// status of an init, for whoever asks later.
     pub(super) fn end_wait(&mut self, id: &str, exec: &str) {
         let exec = if exec.is_empty() { id } else { exec };
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };
         container.waits -= 1;
-        let Some(process) = container.processes.remove(exec) else {
+        let Some(process) = container.processes.get_mut(exec) else {
             return;
         };
+        if std::mem::replace(&mut process.waited, true) {
+            return;
+        }
+        let process = process.clone();
+        if self.flavor == Flavor::Kata || exec != id {
+            container.processes.remove(exec);
+        }
         let lost = process.stdout.unread() + process.stderr.unread();
         if lost > 0 {
             self.violations.push(format!(

@@ -15,6 +15,9 @@ const SIGKILL: u32 = 9;
 /// The handle of a process; the script holds the other ends of the pipes.
 #[derive(Debug, Clone)]
 pub(super) struct Process {
+    pub(super) identity: Identity,
+    /// Its status was delivered.
+    pub(super) waited: bool,
     pub(super) terminal: bool,
     pub(super) window: Option<(u32, u32)>,
     pub(super) stdin: Arc<Mutex<Option<DuplexStream>>>,
@@ -25,6 +28,16 @@ pub(super) struct Process {
     signal: watch::Sender<Option<u32>>,
     start: watch::Sender<bool>,
     ignored: Vec<u32>,
+}
+
+/// What a list of processes says of one.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// Its number in the container.
+    pub(super) pid: u32,
+    /// Its number in the guest.
+    pub(super) guest_pid: u32,
+    pub(super) args: Vec<String>,
 }
 
 /// One end of an output pipe, with what is needed to notice misuse.
@@ -99,7 +112,7 @@ impl Writer {
 
 impl Process {
     /// A process that waits for [`start`](Self::start). Must be called within a runtime.
-    pub(super) fn create(program: Program, terminal: bool) -> Self {
+    pub(super) fn create(program: Program, identity: Identity, terminal: bool) -> Self {
         let (stdin, input) = duplex(PIPE);
         let (stdout, out) = Stream::new();
         let (stderr, err) = Stream::new();
@@ -118,6 +131,8 @@ impl Process {
             ended.send_replace(Some(script.run(started, signals).await));
         });
         Self {
+            identity,
+            waited: false,
             terminal,
             window: None,
             stdin: Arc::new(Mutex::new(Some(stdin))),

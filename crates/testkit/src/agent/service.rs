@@ -11,7 +11,10 @@ use ttrpc::{Code, Result};
 use virtcontainers_agent_proto::agent_ttrpc::AgentService;
 use virtcontainers_agent_proto::empty::Empty;
 use virtcontainers_agent_proto::health_ttrpc::Health;
-use virtcontainers_agent_proto::{EXACT_SPEC_FEATURE, agent, csi, health, types};
+use virtcontainers_agent_proto::process_ttrpc::ProcessService;
+use virtcontainers_agent_proto::{
+    EXACT_SPEC_FEATURE, LIST_PROCESSES_FEATURE, agent, csi, health, process, types,
+};
 
 use super::model::{Model, status};
 use super::network::Refusal;
@@ -396,10 +399,27 @@ impl AgentService for Service {
     }
 }
 
+#[async_trait]
+impl ProcessService for Service {
+    async fn list_processes(
+        &self,
+        _: &Context,
+        r: process::ListProcessesRequest,
+    ) -> Result<process::ListProcessesResponse> {
+        let list = |model: &mut Model| model.list_processes(&r.container_id);
+        Ok(process::ListProcessesResponse {
+            processes: self.act("ListProcesses", list).await?,
+            ..Default::default()
+        })
+    }
+}
+
 fn guest_details(flavor: Flavor) -> agent::GuestDetailsResponse {
     let features = match flavor {
         Flavor::Kata => vec!["seccomp".to_owned()],
-        Flavor::Exact => vec!["seccomp".to_owned(), EXACT_SPEC_FEATURE.to_owned()],
+        Flavor::Exact => ["seccomp", EXACT_SPEC_FEATURE, LIST_PROCESSES_FEATURE]
+            .map(str::to_owned)
+            .to_vec(),
     };
     let details = agent::AgentDetails {
         version: "4.1.0".to_owned(),
