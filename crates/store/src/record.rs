@@ -73,6 +73,9 @@ pub struct Record {
     pub failure: Option<String>,
     /// How many times it came up.
     pub boots: u32,
+    /// The number of the last of the runtime's intents, which are in the ledger, that was carried
+    /// out or taken back.
+    pub settled: u64,
     /// Free annotations of the caller.
     pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
@@ -122,6 +125,7 @@ impl Record {
             supervisor: None,
             failure: None,
             boots: 0,
+            settled: 0,
             annotations,
             containers: containers
                 .into_iter()
@@ -215,6 +219,9 @@ pub struct Summary {
     pub failure: Option<String>,
     /// How many times it came up.
     pub boots: u32,
+    /// The number of the last of the runtime's intents, which are in the ledger, that was carried
+    /// out or taken back.
+    pub settled: u64,
     /// Free annotations of the caller.
     pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
@@ -239,6 +246,7 @@ impl From<Record> for Summary {
             supervisor: record.supervisor,
             failure: record.failure,
             boots: record.boots,
+            settled: record.settled,
             annotations: record.annotations,
             containers: statuses.collect(),
             guest: record.guest,

@@ -44,6 +44,8 @@ struct HeadRef<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'a str>,
     boots: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    settled: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
     containers: Vec<&'a ContainerStatus>,
@@ -68,6 +70,8 @@ pub(super) struct Head {
     #[serde(default)]
     failure: Option<String>,
     boots: u32,
+    #[serde(default)]
+    settled: u64,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
     containers: Vec<ContainerStatus>,
@@ -123,6 +127,7 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
         supervisor: record.supervisor.as_ref(),
         failure: record.failure.as_deref(),
         boots: record.boots,
+        settled: record.settled,
         annotations: &record.annotations,
         containers: record.containers.iter().map(|one| &one.status).collect(),
         guest: record.guest.as_ref(),
@@ -147,6 +152,11 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
         bytes.push(b'\n');
     }
     Ok(bytes)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Head {
@@ -177,6 +187,7 @@ impl Head {
             supervisor: self.supervisor,
             failure: self.failure,
             boots: self.boots,
+            settled: self.settled,
             annotations: self.annotations,
             containers: self.containers,
             guest: self.guest,
@@ -217,6 +228,7 @@ impl Head {
             supervisor: self.supervisor,
             failure: self.failure,
             boots: self.boots,
+            settled: self.settled,
             annotations: self.annotations,
             containers: std::iter::zip(self.containers, configs)
                 .map(|(status, text)| ContainerRecord {
