@@ -21,7 +21,7 @@ fn round_trip<T>(text: &str)
 where
     T: FromStr<Err = Error> + Display + PartialEq + Debug,
 {
-    let value: T = text.parse().unwrap_or_else(|error| panic!("{error}"));
+    let value: T = text.parse().expect(text);
     assert_eq!(value.to_string(), text);
     assert_eq!(value.to_string().parse(), Ok(value));
 }
