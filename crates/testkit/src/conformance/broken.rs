@@ -1,0 +1,1 @@
+//! Implementations that each break one promise, so that the suites are tested.

@@ -1,0 +1,337 @@
+//! Machines that are values: fast, and met only by this process.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use virtcontainers_hypervisor::{
+    Backend, Error, ErrorKind, Handoffs, Launched, Machine, MachineEvent, MachineEvents,
+    MachineExit, MachinePlan, SavedMachine,
+};
+use virtcontainers_types::{
+    AgentEndpoint, Capabilities, Mebibytes, ProcessIdentity, SandboxId, UndoEntry, UndoSink,
+};
+
+use super::power::{Power, gone, lacks};
+
+const NAME: &str = "fake";
+
+/// A backend whose only machine is a value. Its agent answers on a unix socket that the test
+/// serves. Clones know the same machines.
+#[derive(Debug, Clone)]
+pub struct FakeBackend {
+    agent: PathBuf,
+    capabilities: Capabilities,
+    machines: Arc<Mutex<Vec<Arc<FakeMachine>>>>,
+}
+
+impl FakeBackend {
+    /// A backend whose guests have their agent on this unix socket.
+    pub fn new(agent: impl Into<PathBuf>) -> Self {
+        Self {
+            agent: agent.into(),
+            capabilities: Capabilities {
+                filesystem_sharing: true,
+                pause: true,
+                adopt: true,
+                ..Capabilities::default()
+            },
+            machines: Arc::default(),
+        }
+    }
+
+    /// The same with other abilities; what it lacks, it refuses.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// The machine that was made for a sandbox last.
+    pub fn machine(&self, sandbox: &SandboxId) -> Option<Arc<FakeMachine>> {
+        let machines = self.machines();
+        machines
+            .iter()
+            .rev()
+            .find(|machine| machine.id == *sandbox)
+            .cloned()
+    }
+
+    fn machines(&self) -> MutexGuard<'_, Vec<Arc<FakeMachine>>> {
+        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A machine that is a value.
+#[derive(Debug)]
+pub struct FakeMachine {
+    id: SandboxId,
+    agent: PathBuf,
+    can_pause: bool,
+    power: watch::Sender<Power>,
+    subscribers: Mutex<Vec<mpsc::UnboundedSender<MachineEvent>>>,
+}
+
+impl FakeMachine {
+    /// What it is doing.
+    pub fn power(&self) -> Power {
+        *self.power.borrow()
+    }
+
+    /// Ends it, as a crash would.
+    pub fn crash(&self) {
+        self.power.send_replace(Power::Ended);
+        self.subscribers().clear();
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Vec<mpsc::UnboundedSender<MachineEvent>>> {
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, from: Power, to: Power) -> Result<(), Error> {
+        let mut found = Power::Ended;
+        self.power.send_if_modified(|power| {
+            found = *power;
+            let fits = *power == from;
+            if fits {
+                *power = to;
+            }
+            fits
+        });
+        if found != from {
+            return Err(found.refuse(from));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: MachineEvent) {
+        self.subscribers()
+            .retain(|subscriber| subscriber.send(event).is_ok());
+    }
+
+    async fn ended(&self) -> MachineExit {
+        let mut power = self.power.subscribe();
+        // The sender lives as long as the machine.
+        drop(power.wait_for(|power| *power == Power::Ended).await);
+        MachineExit {
+            program: NAME.to_owned(),
+            reason: "it ended".to_owned(),
+            stderr: String::new(),
+            expected: false,
+        }
+    }
+}
+
+/// Ends its machine when dropped before the start.
+#[derive(Debug)]
+struct FakeLaunched(Option<Arc<FakeMachine>>);
+
+impl Drop for FakeLaunched {
+    fn drop(&mut self) {
+        if let Some(machine) = &self.0 {
+            machine.crash();
+        }
+    }
+}
+
+/// A handle on a machine.
+#[derive(Debug)]
+struct Handle {
+    machine: Arc<FakeMachine>,
+    /// It stands for the handle of another process.
+    adopted: bool,
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn is_accelerated(&self) -> bool {
+        true
+    }
+
+    fn check(&self, plan: &MachinePlan) -> Result<(), Error> {
+        check(plan, self.capabilities)
+    }
+
+    fn agent_endpoint(&self, _plan: &MachinePlan) -> Result<AgentEndpoint, Error> {
+        Ok(AgentEndpoint::Unix {
+            path: self.agent.clone(),
+        })
+    }
+
+    async fn launch(
+        &self,
+        plan: MachinePlan,
+        _handoffs: Handoffs,
+        undo: &dyn UndoSink,
+    ) -> Result<Box<dyn Launched>, Error> {
+        self.check(&plan)?;
+        let entry = UndoEntry {
+            owner: NAME.to_owned(),
+            version: 1,
+            payload: json!({ "id": plan.id }),
+        };
+        undo.record(entry).map_err(|error| {
+            Error::new(ErrorKind::Internal, "cannot write an undo entry").with_source(error)
+        })?;
+        let machine = Arc::new(FakeMachine {
+            id: plan.id,
+            agent: self.agent.clone(),
+            can_pause: self.capabilities.pause,
+            power: watch::Sender::new(Power::Held),
+            subscribers: Mutex::default(),
+        });
+        self.machines().push(Arc::clone(&machine));
+        Ok(Box::new(FakeLaunched(Some(machine))))
+    }
+
+    async fn adopt(&self, saved: &SavedMachine) -> Result<Arc<dyn Machine>, Error> {
+        if !self.capabilities.adopt {
+            return Err(lacks("adopt machines"));
+        }
+        let machine = id_of(&saved.data).and_then(|id| self.machine(&id));
+        let machine = machine.filter(|machine| machine.power() != Power::Ended);
+        let adopted = true;
+        Ok(Arc::new(Handle {
+            machine: machine.ok_or_else(gone)?,
+            adopted,
+        }))
+    }
+
+    fn undo(&self, entry: &UndoEntry) -> Result<(), Error> {
+        let id = id_of(&entry.payload);
+        for machine in self.machines().iter() {
+            if id.as_ref() == Some(&machine.id) {
+                machine.crash();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn id_of(data: &serde_json::Value) -> Option<SandboxId> {
+    data["id"].as_str().and_then(|id| SandboxId::new(id).ok())
+}
+
+/// What every fake refuses.
+pub(super) fn check(plan: &MachinePlan, capabilities: Capabilities) -> Result<(), Error> {
+    if plan.memory < Mebibytes::MINIMUM {
+        let message = format!("{} of memory is less than a guest needs", plan.memory);
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    if plan.share.is_some() && !capabilities.filesystem_sharing {
+        return Err(lacks("share directories"));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Launched for FakeLaunched {
+    async fn start(mut self: Box<Self>) -> Result<Arc<dyn Machine>, Error> {
+        let machine = self.0.clone().ok_or_else(gone)?;
+        machine.turn(Power::Held, Power::Running)?;
+        self.0 = None;
+        let adopted = false;
+        Ok(Arc::new(Handle { machine, adopted }))
+    }
+
+    async fn exited(&self) -> MachineExit {
+        match &self.0 {
+            Some(machine) => machine.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Machine for Handle {
+    async fn pause(&self) -> Result<(), Error> {
+        if !self.machine.can_pause {
+            return Err(lacks("pause"));
+        }
+        self.machine.turn(Power::Running, Power::Paused)?;
+        self.machine.tell(MachineEvent::Paused);
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), Error> {
+        if !self.machine.can_pause {
+            return Err(lacks("resume"));
+        }
+        self.machine.turn(Power::Paused, Power::Running)?;
+        self.machine.tell(MachineEvent::Resumed);
+        Ok(())
+    }
+
+    async fn power_down(&self) -> Result<(), Error> {
+        self.machine.turn(Power::Running, Power::Ended)?;
+        self.machine.tell(MachineEvent::GuestShutdown);
+        self.machine.subscribers().clear();
+        Ok(())
+    }
+
+    async fn shutdown(&self, _deadline: Duration) -> Result<(), Error> {
+        self.machine.crash();
+        Ok(())
+    }
+
+    fn kill(&self) -> Result<(), Error> {
+        self.machine.crash();
+        Ok(())
+    }
+
+    fn events(&self) -> Result<MachineEvents, Error> {
+        if self.adopted {
+            let message = "only the process that launched a machine has its events";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        if self.machine.power() == Power::Ended {
+            return Err(gone());
+        }
+        self.machine.subscribers().push(sender);
+        Ok(subscription(receiver))
+    }
+
+    fn agent_endpoint(&self) -> AgentEndpoint {
+        AgentEndpoint::Unix {
+            path: self.machine.agent.clone(),
+        }
+    }
+
+    fn processes(&self) -> Vec<ProcessIdentity> {
+        Vec::new()
+    }
+
+    fn save(&self) -> SavedMachine {
+        SavedMachine {
+            version: 1,
+            data: json!({ "id": self.machine.id }),
+        }
+    }
+
+    async fn wait(&self) -> MachineExit {
+        self.machine.ended().await
+    }
+}
+
+/// A channel as a subscription.
+pub(super) fn subscription(receiver: mpsc::UnboundedReceiver<MachineEvent>) -> MachineEvents {
+    let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+    MachineEvents::new(move || {
+        let receiver = Arc::clone(&receiver);
+        Box::pin(async move { receiver.lock().await.recv().await })
+    })
+}
