@@ -53,6 +53,8 @@ pub(crate) enum Cause {
     Io(#[from] io::Error),
     #[error("the runtime that carries the call is shutting down")]
     Cancelled,
+    #[error("{reason}")]
+    Port { kind: ErrorKind, reason: String },
 }
 
 impl Error {
@@ -62,6 +64,14 @@ impl Error {
             process: None,
             cause: cause.into(),
         }
+    }
+
+    /// An error of another implementation of [`AgentPort`](crate::AgentPort): what its agent
+    /// answered, or the end of the way to it. `operation` is the method's name; `reason` is
+    /// lowercase and without a final stop.
+    pub fn of_port(operation: &'static str, kind: ErrorKind, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::new(operation, Cause::Port { kind, reason })
     }
 
     /// Refused on this side: the request is malformed.
@@ -90,13 +100,15 @@ impl Error {
     }
 
     /// Names the container the call was about.
-    pub(crate) fn of_container(mut self, id: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn of_container(mut self, id: impl Into<String>) -> Self {
         self.process = Some((id.into(), String::new()));
         self
     }
 
     /// Names the process the call was about.
-    pub(crate) fn of_process(mut self, process: &ProcessRef) -> Self {
+    #[must_use]
+    pub fn of_process(mut self, process: &ProcessRef) -> Self {
         let exec = process.exec().map(ToString::to_string).unwrap_or_default();
         self.process = Some((process.container().to_string(), exec));
         self
@@ -115,6 +127,7 @@ impl Error {
             Cause::Socket { source, .. } | Cause::Io(source) => kind_of_io(source),
             Cause::Corrupt(_) => ErrorKind::Corrupt,
             Cause::Cancelled => ErrorKind::Internal,
+            Cause::Port { kind, .. } => *kind,
         }
     }
 
@@ -155,6 +168,15 @@ impl Error {
     /// kata-agent's way; ours lets the process end with 127 or 126, as a shell does.
     pub fn is_program_not_found(&self) -> bool {
         matches!(&self.cause, Cause::Rpc(fault) if fault.is_program_not_found())
+    }
+
+    /// The agent has answered, with an error.
+    pub(crate) fn is_answer(&self) -> bool {
+        match &self.cause {
+            Cause::Rpc(fault) => fault.code().is_some(),
+            Cause::Port { kind, .. } => !matches!(kind, ErrorKind::Gone | ErrorKind::Timeout),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_end_of_stream(&self) -> bool {

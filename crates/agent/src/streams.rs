@@ -109,6 +109,5 @@ pub async fn pump_input(
 /// The agent's answer means that nobody reads any more. It has one code for a closed pipe and for
 /// faults of its own.
 fn has_left(error: &Error) -> bool {
-    let answered = error.rpc_code().is_some();
-    answered && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Internal)
+    error.is_answer() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Internal)
 }

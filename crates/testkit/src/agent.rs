@@ -1,6 +1,7 @@
 //! A guest agent without a guest, stricter than the real one.
 
 mod check;
+mod direct;
 mod fault;
 mod listen;
 mod model;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+pub use direct::DirectAgent;
 pub use fault::Fault;
 pub use program::{Output, Program};
 

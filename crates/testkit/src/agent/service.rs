@@ -414,7 +414,7 @@ impl ProcessService for Service {
     }
 }
 
-fn guest_details(flavor: Flavor) -> agent::GuestDetailsResponse {
+pub(super) fn guest_details(flavor: Flavor) -> agent::GuestDetailsResponse {
     let features = match flavor {
         Flavor::Kata => vec!["seccomp".to_owned()],
         Flavor::Exact => ["seccomp", EXACT_SPEC_FEATURE, LIST_PROCESSES_FEATURE]
