@@ -79,7 +79,7 @@ pub fn exec_process(command: &CommandLine) -> Process {
 }
 
 /// The builders of `oci-spec` fail only for a required field without a default; all are set here.
-fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+pub(crate) fn built<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     match result {
         Ok(value) => value,
         Err(error) => unreachable!("a builder of oci-spec wants a field that is not set: {error}"),

@@ -1,15 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod annotation;
 mod bundle;
+mod cmd;
 mod command;
 mod error;
 mod guest;
+mod hooks;
 mod state;
 mod user;
 
+pub use annotation::{AnnotationPolicy, Asset, Overrides, overrides};
 pub use bundle::Bundle;
+pub use cmd::cmd_process;
 pub use command::{CommandLine, container_spec, exec_process};
 pub use error::{Error, ErrorKind};
 pub use guest::{HostBind, guest_spec, host_binds};
+pub use hooks::{HookKind, HookPlan, HookPlans, state_json};
 pub use state::State;
 pub use user::resolve_user;
