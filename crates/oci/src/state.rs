@@ -1,5 +1,6 @@
 //! The state document of the runtime specification.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -20,14 +21,20 @@ pub struct State {
     pub pid: Option<u32>,
     /// The directory that the container was made from.
     pub bundle: PathBuf,
+    /// The container's annotations; absent when there are none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl State {
+    /// The version of the specification that the document follows.
+    pub const OCI_VERSION: &'static str = "1.2.0";
+
     /// The state document of a sandbox made from `bundle`.
     pub fn new(status: &SandboxStatus, bundle: PathBuf) -> Self {
         let live = status.state.is_live();
         Self {
-            oci_version: "1.2.0",
+            oci_version: Self::OCI_VERSION,
             id: status.id.to_string(),
             status: status.state.oci_status(),
             pid: status
@@ -35,6 +42,7 @@ impl State {
                 .filter(|_| live)
                 .map(|supervisor| supervisor.pid),
             bundle,
+            annotations: status.annotations.clone(),
         }
     }
 }
