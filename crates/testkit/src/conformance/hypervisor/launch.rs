@@ -83,15 +83,12 @@ async fn holds(harness: &dyn Harness) -> Checked {
 async fn dropped_launch(harness: &dyn Harness) -> Checked {
     let stage = Stage::new(harness)?;
     for polls in 1..MOST_POLLS {
-        let launch = drop_after(polls, stage.launch());
-        let launched = launch.await.transpose()?;
-        let finished = launched.is_some();
-        drop(launched);
-        let left = stage.nothing_is_left();
-        left.map_err(|left| format!("dropped when polled {polls} times: {left}"))?;
-        if finished {
+        let launched = drop_after(polls, stage.launch()).await;
+        if launched.transpose()?.is_some() {
             return Ok(());
         }
+        let left = stage.nothing_is_left();
+        left.map_err(|left| format!("dropped when polled {polls} times: {left}"))?;
     }
     Err(format!(
         "a launch is not done when polled {MOST_POLLS} times"
