@@ -175,7 +175,8 @@ async fn start_cpus(directory: &MachineDirectory, deadline: Duration) -> Result<
             false => of_system("cannot connect to qemu", error),
         }
     })?;
-    let monitor = Monitor::negotiate(stream, deadline).await.map_err(failed)?;
+    let negotiated = Monitor::negotiate(stream, MON_SOCKET, deadline).await;
+    let monitor = negotiated.map_err(failed)?;
     let status = monitor
         .execute(query_status {}, deadline)
         .await

@@ -111,7 +111,8 @@ impl QemuMachine {
             }
             _ => of_system("cannot connect to the machine", error),
         })?;
-        let negotiated = Monitor::negotiate(stream, self.saved.command_deadline).await;
+        let deadline = self.saved.command_deadline;
+        let negotiated = Monitor::negotiate(stream, CTL_SOCKET, deadline).await;
         let monitor =
             negotiated.map_err(|failure| of_monitor("cannot talk to the machine", failure))?;
         Ok(Session::Own(monitor))

@@ -16,6 +16,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::frame::Lines;
 use super::message::{Message, Refusal, parse};
@@ -53,6 +54,7 @@ pub(crate) enum Failure {
 /// A connection on which commands are possible. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Monitor {
+    name: &'static str,
     requests: mpsc::Sender<Request>,
     events: broadcast::WeakSender<Event>,
     next_id: AtomicU64,
@@ -78,8 +80,13 @@ impl Monitor {
     /// Takes QEMU's greeting and enters command mode. Until then nobody has a `Monitor`, so no
     /// command can come too early.
     ///
-    /// Another client on the same monitor keeps the greeting from coming: that is a `Timeout`.
-    pub(crate) async fn negotiate(stream: UnixStream, deadline: Duration) -> Result<Self, Failure> {
+    /// `name` is that of the monitor's socket. Another client on the same monitor keeps the greeting
+    /// from coming: that is a `Timeout`.
+    pub(crate) async fn negotiate(
+        stream: UnixStream,
+        name: &'static str,
+        deadline: Duration,
+    ) -> Result<Self, Failure> {
         let (requests, asked) = mpsc::channel(MAX_PENDING);
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let (greeted, greeting) = oneshot::channel();
@@ -94,6 +101,7 @@ impl Monitor {
             greeted: Some(greeted),
         };
         let monitor = Self {
+            name,
             requests,
             events: weak_events,
             next_id: AtomicU64::new(1),
@@ -135,7 +143,15 @@ impl Monitor {
         self.events.upgrade().map(|events| events.subscribe())
     }
 
+    /// Each command is a span, so that a log tells which operation it belongs to and how long it
+    /// took.
     async fn ask<C: Command>(&self, command: C) -> Result<C::Ok, Failure> {
+        let (command_name, monitor) = (C::NAME, self.name);
+        let span = tracing::debug_span!("qmp", subsystem = "qemu", command = command_name, monitor);
+        self.exchange(command).instrument(span).await
+    }
+
+    async fn exchange<C: Command>(&self, command: C) -> Result<C::Ok, Failure> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let corrupt = |error: serde_json::Error| Failure::Corrupt(error.to_string());
         let mut line = serde_json::to_vec(&Execute::with_id(command, id)).map_err(corrupt)?;

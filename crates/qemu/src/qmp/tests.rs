@@ -8,6 +8,8 @@ use tokio::net::UnixStream;
 
 use super::{Failure, Monitor};
 
+mod spans;
+
 const SOON: Duration = Duration::from_secs(10);
 const GREETING: &str = r#"{"QMP":{"version":{"qemu":{"micro":22,"minor":2,"major":7},"package":""},"capabilities":["oob"]}}"#;
 
@@ -61,7 +63,7 @@ async fn connected() -> (Monitor, Peer) {
         assert_eq!(name, "qmp_capabilities");
         peer.answer(id, "{}").await;
     };
-    let (monitor, ()) = tokio::join!(Monitor::negotiate(ours, SOON), play);
+    let (monitor, ()) = tokio::join!(Monitor::negotiate(ours, "mon", SOON), play);
     (monitor.expect("a negotiation"), peer)
 }
 
@@ -193,7 +195,7 @@ async fn an_event_of_a_later_version_is_passed_over() {
 #[tokio::test]
 async fn a_monitor_in_use_by_another_gives_no_greeting() {
     let (ours, _theirs) = UnixStream::pair().expect("a pair");
-    let refused = Monitor::negotiate(ours, Duration::from_millis(20)).await;
+    let refused = Monitor::negotiate(ours, "mon", Duration::from_millis(20)).await;
     assert!(matches!(refused, Err(Failure::Timeout { .. })));
 }
 
