@@ -1,11 +1,15 @@
 //! The ledger as a file. Appenders hold it shared, who shortens it holds it exclusively and puts a
 //! new file in its place: an appender that waited meanwhile notices that and opens the new one.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::CWD;
+
+use super::disk::{Disk, if_there};
+use super::read;
 use crate::LeaseMode;
 use crate::ledger::Lines;
 use crate::lock::{Lock, LockError};
@@ -18,14 +22,14 @@ pub(super) const TEMPORARY: &str = "ledger.new";
 
 #[derive(Debug)]
 pub(super) struct FileLines {
-    directory: PathBuf,
     path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 impl FileLines {
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(super) fn new(directory: &Path, disk: Arc<dyn Disk>) -> Self {
         let path = directory.join(NAME);
-        Self { directory, path }
+        Self { path, disk }
     }
 
     fn lock(&self, mode: LeaseMode) -> io::Result<Lock> {
@@ -52,25 +56,23 @@ impl Lines for FileLines {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            result => result,
-        }
+        Ok(if_there(read::whole(CWD, &self.path))?.unwrap_or_default())
     }
 
     fn rewrite(&self, edit: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> io::Result<()> {
         if !self.path.exists() {
             return Ok(());
         }
-        let lock = self.lock(LeaseMode::Exclusive)?;
-        let kept = edit(&fs::read(&self.path)?);
+        let _lock = self.lock(LeaseMode::Exclusive)?;
+        let kept = edit(&read::whole(CWD, &self.path)?);
         if kept.is_empty() {
-            return lock.remove();
+            return self.disk.remove_if_there(CWD, &self.path);
         }
         // Not synced, as the entries are not: a reboot voids them.
-        let temporary = self.directory.join(TEMPORARY);
-        fs::write(&temporary, kept)?;
-        fs::rename(&temporary, &self.path)
+        let temporary = self.path.with_file_name(TEMPORARY);
+        let file = self.disk.create(CWD, &temporary)?;
+        self.disk.write(&file, &kept)?;
+        self.disk.rename(CWD, &temporary, &self.path)
     }
 
     fn path(&self) -> &Path {

@@ -7,40 +7,47 @@
 //!                                 lock of a removed sandbox does not hold something unnamed
 //! ```
 
+mod disk;
 mod lines;
 mod place;
-mod replace;
+mod read;
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, DirEntry};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use virtcontainers_types::SandboxId;
 
 use crate::error::Problem;
 use crate::lease::io_error;
 use crate::lock::{Lock, LockError};
 use crate::{BootId, Claim, Error, Lease, LeaseMode, Ledger, Salvage, Store, Summary, codec};
+use disk::{Disk, Kernel, if_there};
 use place::{Place, RECORD};
+use read::Start;
 
 /// The store on a file system. Its directories are made when the first sandbox is, mode 0700.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     root: PathBuf,
     boot: BootId,
+    disk: Arc<dyn Disk>,
 }
 
 impl FileStore {
     /// The store under `root`, absolute. No effect yet.
     pub fn new(root: impl Into<PathBuf>, boot: BootId) -> Self {
-        Self {
-            root: root.into(),
-            boot,
-        }
+        Self::on(Arc::new(Kernel), root.into(), boot)
+    }
+
+    fn on(disk: Arc<dyn Disk>, root: PathBuf, boot: BootId) -> Self {
+        Self { root, boot, disk }
     }
 
     /// The directory of records.
@@ -56,15 +63,8 @@ impl FileStore {
         self.sandboxes().join(id)
     }
 
-    fn lock(
-        &self,
-        id: &SandboxId,
-        mode: LeaseMode,
-        operation: &str,
-        deadline: Duration,
-    ) -> Result<Lock, LockError> {
-        let path = self.locks().join(format!("{id}.lock"));
-        Lock::acquire(&path, mode, operation, deadline)
+    fn lock_path(&self, id: &SandboxId) -> PathBuf {
+        self.locks().join(format!("{id}.lock"))
     }
 
     /// Locks a sandbox that has at least a directory.
@@ -76,19 +76,74 @@ impl FileStore {
         operation: &str,
         deadline: Duration,
     ) -> Result<Place, Error> {
-        let directory = self.directory(id);
+        let path = self.directory(id);
+        let lock_path = self.lock_path(id);
         let not_found = || Error::of(verb, id, Problem::NotFound);
-        if !directory.exists() {
-            return Err(not_found());
+        let lock = match Lock::acquire_existing(&lock_path, mode, operation, deadline) {
+            // No lock and no sandbox, nearly always; but a lock file may have been removed.
+            Err(LockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                if !path.exists() {
+                    return Err(not_found());
+                }
+                make_directories(&self.locks()).map_err(io_error(verb, id, &self.locks()))?;
+                Lock::acquire(&lock_path, mode, operation, deadline)
+            }
+            result => result,
+        };
+        let lock = lock.map_err(|error| self.lock_error(verb, id, deadline, error))?;
+        match if_there(open_directory(&path)).map_err(io_error(verb, id, &path))? {
+            Some(directory) => Ok(self.place(id, path, directory, lock)),
+            None => {
+                if lock.is_sole().map_err(io_error(verb, id, &lock_path))? {
+                    self.disk
+                        .remove_if_there(CWD, &lock_path)
+                        .map_err(io_error(verb, id, &lock_path))?;
+                }
+                Err(not_found())
+            }
         }
-        let lock = self
-            .lock(id, mode, operation, deadline)
-            .map_err(|error| self.lock_error(verb, id, deadline, error))?;
-        if !directory.exists() {
-            lock.discard().map_err(io_error(verb, id, &self.locks()))?;
-            return Err(not_found());
+    }
+
+    fn place(&self, id: &SandboxId, path: PathBuf, directory: OwnedFd, lock: Lock) -> Place {
+        Place {
+            id: id.clone(),
+            path,
+            directory,
+            boot: self.boot.clone(),
+            lock,
+            disk: Arc::clone(&self.disk),
         }
-        Ok(Place::new(id.clone(), directory, self.boot.clone(), lock))
+    }
+
+    /// Locks an id for its creation, unless somebody uses it or is about to.
+    fn lock_new(&self, id: &SandboxId, operation: &str, wait: Duration) -> Result<Lock, LockError> {
+        let path = self.lock_path(id);
+        match Lock::acquire(&path, LeaseMode::Exclusive, operation, wait) {
+            Err(LockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                // The first sandbox of all.
+                for path in [self.sandboxes(), self.locks()] {
+                    make_directories(&path)?;
+                }
+                Lock::acquire(&path, LeaseMode::Exclusive, operation, wait)
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the directory of a sandbox was not there before.
+    fn make_directory(&self, path: &Path) -> io::Result<bool> {
+        let result = match self.disk.make_directory(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_directories(&self.sandboxes())?;
+                self.disk.make_directory(path)
+            }
+            result => result,
+        };
+        match result {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn lock_error(
@@ -110,14 +165,11 @@ impl Store for FileStore {
         const VERB: &str = "create";
         let directory = self.directory(id);
         let in_use = || Error::of(VERB, id, Problem::AlreadyExists);
-        for path in [self.sandboxes(), self.locks()] {
-            make_directories(&path).map_err(io_error(VERB, id, &path))?;
-        }
         // A directory and a holder: somebody uses the id or is about to. A holder alone is about to
         // make the directory, or has just removed it: wait and see.
         let mut result = Err(LockError::Held(None));
         for wait in [Duration::ZERO, deadline] {
-            result = self.lock(id, LeaseMode::Exclusive, operation, wait);
+            result = self.lock_new(id, operation, wait);
             if matches!(result, Err(LockError::Held(_))) && directory.exists() {
                 return Err(in_use());
             }
@@ -126,15 +178,14 @@ impl Store for FileStore {
             }
         }
         let lock = result.map_err(|error| self.lock_error(VERB, id, deadline, error))?;
-        if directory.join(RECORD).exists() {
+        let failed = || io_error(VERB, id, &directory);
+        let is_new = self.make_directory(&directory).map_err(failed())?;
+        let opened = open_directory(&directory).map_err(failed())?;
+        // Not new: an earlier creation was interrupted before its first effect, or there is a record.
+        if !is_new && has_record(&opened).map_err(failed())? {
             return Err(in_use());
         }
-        match DirBuilder::new().mode(0o700).create(&directory) {
-            // An earlier creation was interrupted before its first effect.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            result => result.map_err(io_error(VERB, id, &directory))?,
-        }
-        let place = Place::new(id.clone(), directory, self.boot.clone(), lock);
+        let place = self.place(id, directory, opened, lock);
         Ok(Claim::new(id.clone(), Box::new(place)))
     }
 
@@ -152,19 +203,23 @@ impl Store for FileStore {
     fn peek(&self, id: &SandboxId) -> Result<Summary, Error> {
         const VERB: &str = "read the record of";
         let path = self.directory(id).join(RECORD);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::of(VERB, id, Problem::NotFound));
-            }
-            Err(error) => return Err(io_error(VERB, id, &path)(error)),
+        let failed = || io_error(VERB, id, &path);
+        let Some(start) = if_there(Start::read(CWD, &path)).map_err(failed())? else {
+            return Err(Error::of(VERB, id, Problem::NotFound));
         };
         let origin = codec::Origin {
             id,
             boot: &self.boot,
             path: &path,
         };
-        codec::decode_summary(&bytes, origin).map_err(|problem| Error::of(VERB, id, problem))
+        let problem = |problem| Error::of(VERB, id, problem);
+        match codec::decode_start(&start.bytes, start.length, origin).map_err(problem)? {
+            Some(summary) => Ok(summary),
+            None => {
+                let bytes = start.into_whole().map_err(failed())?;
+                codec::decode_summary(&bytes, origin).map_err(problem)
+            }
+        }
     }
 
     fn salvage(
@@ -197,7 +252,7 @@ impl Store for FileStore {
     }
 
     fn ledger(&self, id: &SandboxId) -> Ledger {
-        let lines = lines::FileLines::new(self.directory(id));
+        let lines = lines::FileLines::new(&self.directory(id), Arc::clone(&self.disk));
         Ledger::new(id.clone(), self.boot.clone(), Arc::new(lines))
     }
 
@@ -217,16 +272,29 @@ impl Store for FileStore {
             if self.directory(&id).exists() {
                 continue;
             }
-            let Ok(lock) = self.lock(&id, LeaseMode::Exclusive, "sweep", Duration::ZERO) else {
+            let mode = LeaseMode::Exclusive;
+            let Ok(_lock) = Lock::acquire_existing(&path, mode, "sweep", Duration::ZERO) else {
                 continue;
             };
             if !self.directory(&id).exists() {
-                lock.remove().map_err(io_error(VERB, &id, &path))?;
+                self.disk
+                    .remove_if_there(CWD, &path)
+                    .map_err(io_error(VERB, &id, &path))?;
                 removed += 1;
             }
         }
         Ok(removed)
     }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+fn has_record(directory: &OwnedFd) -> io::Result<bool> {
+    let found = rustix::fs::statat(directory.as_fd(), RECORD, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(if_there(found.map_err(io::Error::from))?.is_some())
 }
 
 fn make_directories(path: &Path) -> io::Result<()> {

@@ -1,8 +1,9 @@
-//! Crash images: whatever prefix of a write sequence reached the disk, what is found is the old
-//! state or the new one, and what cannot be so is reported.
+//! What is on the disk: damage is reported, leftovers are taken over, strangers are left alone.
+
+mod crash;
+mod mortal;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 
 use virtcontainers_types::{
@@ -10,7 +11,6 @@ use virtcontainers_types::{
     SandboxConfig, SandboxState, UndoEntry, UndoSink, VcpuCount,
 };
 
-use super::replace::{Step, replace};
 use super::*;
 use crate::{ErrorKind, Record};
 
@@ -48,18 +48,12 @@ fn store() -> (tempfile::TempDir, FileStore) {
     (root, store)
 }
 
-/// A store with a record of generation 1, and the bytes of generation 2.
-fn old_and_new() -> (tempfile::TempDir, FileStore, Vec<u8>) {
+/// A store with a record of generation 1.
+fn with_record() -> (tempfile::TempDir, FileStore) {
     let (root, store) = store();
-    let path = store.directory(&id()).join(RECORD);
     let claim = store.create(&id(), "t", PATIENT).unwrap();
-    let mut lease = claim.commit(record()).unwrap();
-    let old = fs::read(&path).unwrap();
-    let copy = lease.record().clone();
-    lease.commit(copy).unwrap();
-    let new = fs::read(&path).unwrap();
-    fs::write(&path, old).unwrap();
-    (root, store, new)
+    claim.commit(record()).unwrap();
+    (root, store)
 }
 
 fn generation(store: &FileStore) -> Result<u64, ErrorKind> {
@@ -68,39 +62,6 @@ fn generation(store: &FileStore) -> Result<u64, ErrorKind> {
     let opened = lease.map(|lease| lease.record().generation());
     assert_eq!(opened.is_ok(), peeked.is_ok());
     opened.map_err(|error| error.kind())
-}
-
-#[test]
-fn every_prefix_of_a_commit_reopens_to_old_or_new() {
-    let (_root, store, new) = old_and_new();
-    let directory = store.directory(&id());
-    for length in 0..=new.len() {
-        fs::write(directory.join(place::TEMPORARY), &new[..length]).unwrap();
-        assert_eq!(generation(&store), Ok(1), "{length} bytes written");
-    }
-    for (last, expected) in [
-        (Step::Created, 1),
-        (Step::Written, 1),
-        (Step::Synced, 1),
-        (Step::Renamed, 2),
-        (Step::DirectorySynced, 2),
-    ] {
-        let (_root, store, new) = old_and_new();
-        let directory = store.directory(&id());
-        let mut die_after = |step| match step == last {
-            true => Err(io::Error::other("killed")),
-            false => Ok(()),
-        };
-        replace(&directory, RECORD, place::TEMPORARY, &new, &mut die_after).unwrap_err();
-        assert_eq!(generation(&store), Ok(expected), "{last:?}");
-        // And the sandbox is usable.
-        let mut lease = store
-            .open(&id(), LeaseMode::Exclusive, "t", PATIENT)
-            .unwrap();
-        let copy = lease.record().clone();
-        lease.commit(copy).unwrap();
-        assert_eq!(lease.record().generation(), expected + 1);
-    }
 }
 
 #[test]
@@ -126,8 +87,9 @@ fn a_creation_that_died_before_its_record_is_listed_and_can_be_repeated_or_remov
 
 #[test]
 fn damaged_records_are_reported_and_can_be_salvaged() {
-    let (_root, store, new) = old_and_new();
+    let (_root, store) = with_record();
     let path = store.directory(&id()).join(RECORD);
+    let new = fs::read(&path).unwrap();
     for length in 0..new.len() {
         fs::write(&path, &new[..length]).unwrap();
         assert_eq!(generation(&store), Err(ErrorKind::Corrupt), "{length}");
@@ -150,6 +112,9 @@ fn damaged_records_are_reported_and_can_be_salvaged() {
             text.replace("\"creating\"", "\"dreaming\""),
             ErrorKind::Corrupt,
         ),
+        (text.replace("\"boots\"", "\"boats\""), ErrorKind::Corrupt),
+        (text.clone() + "\n", ErrorKind::Corrupt),
+        ("{\"some\":\"other\"}".to_owned(), ErrorKind::Corrupt),
         ("\0".repeat(text.len()), ErrorKind::Corrupt),
         ("[]".to_owned(), ErrorKind::Corrupt),
     ];
@@ -177,6 +142,55 @@ fn damaged_records_are_reported_and_can_be_salvaged() {
     assert_eq!(generation(&store), Err(ErrorKind::NotFound));
 }
 
+#[test]
+fn damage_beyond_the_first_line_is_found_when_the_record_is_opened() {
+    let (_root, store) = with_record();
+    let path = store.directory(&id()).join(RECORD);
+    let whole = fs::read(&path).unwrap();
+    let line = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for index in line..whole.len() {
+        for damage in [b'\0', b'7', b'\n', 0xFF] {
+            let mut bytes = whole.clone();
+            if std::mem::replace(&mut bytes[index], damage) == damage {
+                continue;
+            }
+            fs::write(&path, &bytes).unwrap();
+            let opened = store.open(&id(), LeaseMode::Exclusive, "t", PATIENT);
+            assert_eq!(opened.unwrap_err().kind(), ErrorKind::Corrupt, "{index}");
+            // What is shown of the sandbox is whole.
+            assert_eq!(store.peek(&id()).unwrap().generation(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_record_larger_than_one_read_is_peeked_at() {
+    let (_root, store) = with_record();
+    let mut lease = store
+        .open(&id(), LeaseMode::Exclusive, "t", PATIENT)
+        .unwrap();
+    for length in [3000, 4096, 5000, 100_000] {
+        // In the first line, which then does not fit, and behind it.
+        for (line, rest) in [(length, 0), (0, length)] {
+            let mut changed = lease.record().clone();
+            changed.failure = Some("x".repeat(line));
+            changed.plan = Some(crate::Blob {
+                version: 1,
+                data: "y".repeat(rest).into(),
+            });
+            lease.commit(changed).unwrap();
+            assert_eq!(store.peek(&id()).unwrap(), lease.record().clone().into());
+        }
+    }
+    let path = store.directory(&id()).join(RECORD);
+    let bytes = fs::read(&path).unwrap();
+    for length in [bytes.len() - 1, 5000, 4096, 4095] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let error = store.peek(&id()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}");
+    }
+}
+
 fn entry(number: u32) -> UndoEntry {
     UndoEntry {
         owner: "network".to_owned(),
@@ -187,7 +201,7 @@ fn entry(number: u32) -> UndoEntry {
 
 #[test]
 fn a_torn_ledger_line_costs_only_itself() {
-    let (_root, store, _) = old_and_new();
+    let (_root, store) = with_record();
     let ledger = store.ledger(&id());
     ledger.record(entry(1)).unwrap();
     let path = store.directory(&id()).join(lines::NAME);
@@ -220,7 +234,7 @@ fn a_torn_ledger_line_costs_only_itself() {
 
 #[test]
 fn strangers_are_listed_beside_the_rest() {
-    let (root, store, _) = old_and_new();
+    let (root, store) = with_record();
     fs::write(root.path().join("sandboxes/notes.txt"), "").unwrap();
     fs::create_dir(root.path().join("sandboxes/.hidden")).unwrap();
     let list = store.list().unwrap();
@@ -237,7 +251,7 @@ fn strangers_are_listed_beside_the_rest() {
 
 #[test]
 fn a_failed_commit_leaves_the_old_record() {
-    let (_root, store, _) = old_and_new();
+    let (_root, store) = with_record();
     let mut lease = store
         .open(&id(), LeaseMode::Exclusive, "t", PATIENT)
         .unwrap();
@@ -254,7 +268,7 @@ fn a_failed_commit_leaves_the_old_record() {
 
 #[test]
 fn what_is_not_ours_is_never_removed() {
-    let (_root, store, _) = old_and_new();
+    let (_root, store) = with_record();
     let foreign = store.directory(&id()).join("data");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("precious"), "x").unwrap();
@@ -267,7 +281,7 @@ fn what_is_not_ours_is_never_removed() {
 
 #[test]
 fn nothing_is_readable_to_others_and_nothing_stays() {
-    let (root, store, _) = old_and_new();
+    let (root, store) = with_record();
     store.ledger(&id()).record(entry(1)).unwrap();
     let mut pending = vec![root.path().join("sandboxes"), root.path().join("locks")];
     while let Some(path) = pending.pop() {
@@ -300,10 +314,10 @@ fn nothing_is_readable_to_others_and_nothing_stays() {
 
 #[test]
 fn locks_of_killed_processes_are_swept() {
-    let (root, store, _) = old_and_new();
+    let (root, store) = with_record();
     fs::write(root.path().join("locks/dead.lock"), "").unwrap();
     let held = store
-        .lock(&"held".parse().unwrap(), LeaseMode::Exclusive, "t", PATIENT)
+        .lock_new(&"held".parse().unwrap(), "t", PATIENT)
         .unwrap();
     assert_eq!(store.sweep().unwrap(), 1);
     drop(held);

@@ -10,7 +10,7 @@ mod wait;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -49,8 +49,27 @@ impl Lock {
         deadline: Duration,
     ) -> Result<Self, LockError> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).truncate(false);
-        let lock = Self::acquire_with(&mut options, path, mode, deadline)?;
+        options
+            .read(true)
+            .write(true)
+            .truncate(false)
+            .create(true)
+            .mode(0o600);
+        let lock = Self::acquire_with(&options, path, mode, deadline)?;
+        holder::announce(&lock.file, mode, operation)?;
+        Ok(lock)
+    }
+
+    /// As [`acquire`](Self::acquire), of a file that has to exist.
+    pub(crate) fn acquire_existing(
+        path: &Path,
+        mode: LeaseMode,
+        operation: &str,
+        deadline: Duration,
+    ) -> Result<Self, LockError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let lock = Self::acquire_with(&options, path, mode, deadline)?;
         holder::announce(&lock.file, mode, operation)?;
         Ok(lock)
     }
@@ -62,17 +81,16 @@ impl Lock {
         deadline: Duration,
     ) -> Result<Self, LockError> {
         let mut options = OpenOptions::new();
-        options.read(true).append(true);
-        Self::acquire_with(&mut options, path, mode, deadline)
+        options.read(true).append(true).create(true).mode(0o600);
+        Self::acquire_with(&options, path, mode, deadline)
     }
 
     fn acquire_with(
-        options: &mut OpenOptions,
+        options: &OpenOptions,
         path: &Path,
         mode: LeaseMode,
         deadline: Duration,
     ) -> Result<Self, LockError> {
-        options.create(true).mode(0o600);
         let started = Instant::now();
         loop {
             let file = options.open(path)?;
@@ -97,13 +115,9 @@ impl Lock {
         }
     }
 
+    /// Whether the file still has its name: it has no other, and goes only by losing it.
     fn is_current(&self) -> io::Result<bool> {
-        let held = self.file.metadata()?;
-        match std::fs::metadata(&self.path) {
-            Ok(named) => Ok((named.dev(), named.ino()) == (held.dev(), held.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(rustix::fs::fstat(&self.file)?.st_nlink > 0)
     }
 
     /// The locked file.
@@ -111,21 +125,16 @@ impl Lock {
         &self.file
     }
 
-    /// Removes the file of an exclusive lock and releases it.
-    pub(crate) fn remove(self) -> io::Result<()> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Releases a lock of any mode, and removes its file if nobody else holds it.
-    pub(crate) fn discard(self) -> io::Result<()> {
+    /// Whether nobody else holds the lock; if so, it is exclusive from now on and its file may be
+    /// removed.
+    pub(crate) fn is_sole(&self) -> io::Result<bool> {
         // Changing the mode is not atomic (flock(2)): the file may be another one afterwards.
-        if self.file.try_lock().is_ok() && self.is_current()? {
-            return self.remove();
-        }
-        Ok(())
+        Ok(self.file.try_lock().is_ok() && self.is_current()?)
     }
 }
 
