@@ -119,15 +119,26 @@ impl Agent {
     }
 
     /// Makes a call in a task of its own: a call whose future is dropped while its frame is being
-    /// written would otherwise take the whole connection with it.
-    async fn call<F, T>(&self, operation: &'static str, call: F) -> Result<T>
+    /// written would otherwise take the whole connection with it. Its span is below the caller's,
+    /// and names the container that it is about, if there is one.
+    async fn call<F, T>(
+        &self,
+        operation: &'static str,
+        container: Option<&str>,
+        call: F,
+    ) -> Result<T>
     where
         F: Future<Output = ttrpc::Result<T>> + Send + 'static,
         T: Send + 'static,
     {
         let mut open = self.shared.open.subscribe();
         let mut ended = self.shared.ended.clone();
-        let span = tracing::debug_span!("agent", subsystem = "agent", operation);
+        let span = tracing::debug_span!(
+            "agent_call",
+            subsystem = "agent",
+            method = operation,
+            container
+        );
         let task = async move {
             tokio::select! {
                 biased;
@@ -149,7 +160,7 @@ impl Agent {
             CheckRequest, health_check_response::ServingStatus,
         };
         let health = self.shared.health.clone();
-        let call = self.call("check", async move {
+        let call = self.call("check", None, async move {
             let context = Self::context(Some(limit));
             health.check(context, &CheckRequest::new()).await
         });

@@ -19,17 +19,19 @@ use crate::process::{OutputStream, ProcessRef};
 const LINK_PAUSE: Duration = Duration::from_millis(100);
 const LINK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Sends a message to a method of the service: `send!(self, method, request, deadline)`.
+/// Sends a message to a method of the service: `send!(self, method, request, deadline)`, or
+/// `send!(self[container], method, request, deadline)` when it is about one.
 macro_rules! send {
-    ($self:ident, $method:ident, $request:expr, $deadline:expr) => {{
+    ($self:ident $([$container:expr])?, $method:ident, $request:expr, $deadline:expr) => {{
         let client = $self.shared.client.clone();
         let (request, context) = ($request, Self::context($deadline));
-        $self.call(stringify!($method), async move {
+        let container = [$($container.as_str())?].first().copied();
+        $self.call(stringify!($method), container, async move {
             client.$method(context, &request).await
         })
     }};
-    ($self:ident, $method:ident, $request:expr) => {
-        send!($self, $method, $request, Some($self.shared.timeouts.call))
+    ($self:ident $([$container:expr])?, $method:ident, $request:expr) => {
+        send!($self $([$container])?, $method, $request, Some($self.shared.timeouts.call))
     };
 }
 
@@ -62,10 +64,9 @@ impl AgentPort for Agent {
         let context = Self::context(Some(self.shared.timeouts.call));
         let request = health::CheckRequest::new();
         let reply = self
-            .call(
-                "version",
-                async move { client.version(context, &request).await },
-            )
+            .call("version", None, async move {
+                client.version(context, &request).await
+            })
             .await?;
         Ok(reply.into())
     }
@@ -153,7 +154,7 @@ impl AgentPort for Agent {
         let terminal = request.OCI.Process.Terminal;
         self.known().create_container(&id, terminal)?;
         let deadline = Some(self.shared.timeouts.create_container);
-        let created = send!(self, create_container, request, deadline).await;
+        let created = send!(self[id], create_container, request, deadline).await;
         created.map_err(|error| error.of_container(id))?;
         Ok(())
     }
@@ -161,7 +162,7 @@ impl AgentPort for Agent {
     async fn start_container(&self, id: &ContainerId) -> Result<()> {
         self.known().start_container(id.as_str())?;
         let request = of_container!(StartContainerRequest, id);
-        let started = send!(self, start_container, request).await;
+        let started = send!(self[id], start_container, request).await;
         started.map_err(|error| error.of_container(id.as_str()))?;
         Ok(())
     }
@@ -172,7 +173,7 @@ impl AgentPort for Agent {
         let mut request = of_container!(RemoveContainerRequest, id);
         request.timeout = seconds;
         let deadline = self.shared.timeouts.call + Duration::from_secs(seconds.into());
-        let removed = send!(self, remove_container, request, Some(deadline)).await;
+        let removed = send!(self[id], remove_container, request, Some(deadline)).await;
         removed.map_err(|error| error.of_container(id.as_str()))?;
         self.known().removed(id.as_str());
         Ok(())
@@ -180,7 +181,7 @@ impl AgentPort for Agent {
 
     async fn pause_container(&self, id: &ContainerId) -> Result<()> {
         let paused = send!(
-            self,
+            self[id],
             pause_container,
             of_container!(PauseContainerRequest, id)
         )
@@ -191,7 +192,7 @@ impl AgentPort for Agent {
 
     async fn resume_container(&self, id: &ContainerId) -> Result<()> {
         let request = of_container!(ResumeContainerRequest, id);
-        let resumed = send!(self, resume_container, request).await;
+        let resumed = send!(self[id], resume_container, request).await;
         resumed.map_err(|error| error.of_container(id.as_str()))?;
         Ok(())
     }
@@ -203,14 +204,14 @@ impl AgentPort for Agent {
     ) -> Result<()> {
         let mut request = of_container!(UpdateContainerRequest, id);
         request.resources = Some(resources).into();
-        let updated = send!(self, update_container, request).await;
+        let updated = send!(self[id], update_container, request).await;
         updated.map_err(|error| error.of_container(id.as_str()))?;
         Ok(())
     }
 
     async fn stats_container(&self, id: &ContainerId) -> Result<agent::StatsContainerResponse> {
         let stats = send!(
-            self,
+            self[id],
             stats_container,
             of_container!(StatsContainerRequest, id)
         )
@@ -226,7 +227,7 @@ impl AgentPort for Agent {
         };
         let context = Self::context(Some(self.shared.timeouts.call));
         let call = async move { processes.list_processes(context, &request).await };
-        let listed = self.call("list_processes", call).await;
+        let listed = self.call("list_processes", Some(id.as_str()), call).await;
         let reply = listed.map_err(|error| error.of_container(id.as_str()))?;
         Ok(listing::of_reply(id, reply))
     }
@@ -247,13 +248,15 @@ impl AgentPort for Agent {
             process: Some(spec).into(),
             ..Default::default()
         };
-        send!(self, exec_process, request).await.map_err(|error| {
-            // Without an answer the process may exist.
-            if error.rpc_code().is_some() {
-                self.known().exec_failed(process);
-            }
-            error.of_process(process)
-        })?;
+        send!(self[process.container()], exec_process, request)
+            .await
+            .map_err(|error| {
+                // Without an answer the process may exist.
+                if error.rpc_code().is_some() {
+                    self.known().exec_failed(process);
+                }
+                error.of_process(process)
+            })?;
         Ok(())
     }
 
@@ -264,7 +267,7 @@ impl AgentPort for Agent {
             signal,
             ..Default::default()
         };
-        let sent = send!(self, signal_process, request).await;
+        let sent = send!(self[process.container()], signal_process, request).await;
         sent.map_err(|error| error.of_process(process))?;
         Ok(())
     }
@@ -273,7 +276,7 @@ impl AgentPort for Agent {
         const SIGKILL: u32 = 9;
         let mut request = of_container!(SignalProcessRequest, id);
         request.signal = SIGKILL;
-        let sent = send!(self, signal_process, request).await;
+        let sent = send!(self[id], signal_process, request).await;
         sent.map_err(|error| error.of_container(id.as_str()))?;
         Ok(())
     }
@@ -287,7 +290,7 @@ impl AgentPort for Agent {
             exec_id: process.wire_exec(),
             ..Default::default()
         };
-        let waited = send!(self, wait_process, request, None).await;
+        let waited = send!(self[process.container()], wait_process, request, None).await;
         match waited {
             Ok(reply) => {
                 let status = ExitStatus(reply.status);
@@ -312,7 +315,7 @@ impl AgentPort for Agent {
                 data: rest.clone(),
                 ..Default::default()
             };
-            let reply = send!(self, write_stdin, request, None).await;
+            let reply = send!(self[process.container()], write_stdin, request, None).await;
             let reply = reply.map_err(|error| error.of_process(process))?;
             // Agents take all; one that takes a part gets the rest again.
             let taken = rest.len().min(reply.len as usize);
@@ -335,7 +338,7 @@ impl AgentPort for Agent {
             exec_id: process.wire_exec(),
             ..Default::default()
         };
-        let closed = send!(self, close_stdin, request).await;
+        let closed = send!(self[process.container()], close_stdin, request).await;
         closed.map_err(|error| error.of_process(process))?;
         Ok(())
     }
@@ -357,8 +360,12 @@ impl AgentPort for Agent {
             ..Default::default()
         };
         let read = match stream {
-            OutputStream::Stdout => send!(self, read_stdout, request, None).await,
-            OutputStream::Stderr => send!(self, read_stderr, request, None).await,
+            OutputStream::Stdout => {
+                send!(self[process.container()], read_stdout, request, None).await
+            }
+            OutputStream::Stderr => {
+                send!(self[process.container()], read_stderr, request, None).await
+            }
         };
         match read {
             Ok(reply) if reply.data.len() > max as usize => {
@@ -379,7 +386,7 @@ impl AgentPort for Agent {
             column: columns,
             ..Default::default()
         };
-        let resized = send!(self, tty_win_resize, request).await;
+        let resized = send!(self[process.container()], tty_win_resize, request).await;
         resized.map_err(|error| error.of_process(process))?;
         Ok(())
     }

@@ -9,6 +9,7 @@ mod calls;
 mod connecting;
 mod ours;
 mod replay;
+mod spans;
 mod streaming;
 
 use std::time::Duration;
