@@ -28,3 +28,4 @@ mod wire;
 
 pub(crate) use engine::{Engine, SharedNamespaces, Stdio};
 pub(crate) use error::{EngineError, ErrorKind};
+pub(crate) use setup::user_names;

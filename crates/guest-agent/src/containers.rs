@@ -67,6 +67,8 @@ struct State {
     processes: HashMap<String, Slot>,
     /// Waited for, with output that may be unread.
     ended: VecDeque<(String, Arc<Process>)>,
+    /// The status of the init, once it was collected.
+    init_status: Option<i32>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +97,7 @@ impl Container {
                 phase: Phase::Created,
                 processes,
                 ended: VecDeque::new(),
+                init_status: None,
             }),
         }
     }
@@ -154,6 +157,12 @@ impl Container {
             .or_else(|error| ended(&self.lock()).ok_or(error))
     }
 
+    /// The status of the init, when somebody has collected it before. It stays as long as the
+    /// container: several processes of a host may wait for it, one after the other.
+    pub(crate) fn collected_status(&self, exec_id: &str) -> Option<i32> {
+        self.lock().init_status.filter(|_| self.is_init(exec_id))
+    }
+
     /// Lets go of a process that was waited for and whose output is read to its end.
     pub(crate) fn release(&self, process: &Arc<Process>) {
         let mut state = self.lock();
@@ -169,6 +178,18 @@ impl Container {
             Slot::Starting => None,
         };
         self.lock().processes.values().filter_map(here).collect()
+    }
+
+    /// Exec ids (of the init, the container's) and numbers of the processes that were started and
+    /// have not ended.
+    pub(crate) fn running(&self) -> Vec<(String, i32)> {
+        let running = |(exec, slot): (&String, &Slot)| match slot {
+            Slot::Here(process) if process.exit.status().is_none() => {
+                Some((exec.clone(), process.pid))
+            }
+            _ => None,
+        };
+        self.lock().processes.iter().filter_map(running).collect()
     }
 
     /// Takes an exec id for a process about to be started.
@@ -203,6 +224,9 @@ impl Container {
             && Arc::ptr_eq(here, process)
         {
             state.processes.remove(key);
+            if key == self.id {
+                state.init_status = process.exit.status();
+            }
             if !process.is_drained() {
                 let ended = (key.to_owned(), Arc::clone(process));
                 state.ended.push_back(ended);

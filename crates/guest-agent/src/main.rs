@@ -25,6 +25,7 @@ mod modules;
 mod network;
 mod oom;
 mod process;
+mod processes;
 mod program;
 mod reaper;
 mod sandbox;

@@ -206,7 +206,14 @@ pub(crate) async fn destroy(agent: &Arc<Agent>) -> Result<()> {
             _ => None,
         }
     };
-    for container in agent.containers.all() {
+    let containers = agent.containers.all();
+    // All at once and first: a container whose start hook runs is not to be waited for.
+    for container in &containers {
+        if let Err(error) = agent.engine.kill_all(&container.id).await {
+            log::warn!("{error}");
+        }
+    }
+    for container in containers {
         if let Err(failure) = lifecycle::remove_now(agent, &container).await {
             log::warn!("{failure}");
         }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ttrpc::asynchronous::{Server, Service};
-use virtcontainers_agent_proto::{AGENT_SERVICE, agent_ttrpc, health_ttrpc};
+use virtcontainers_agent_proto::{AGENT_SERVICE, agent_ttrpc, health_ttrpc, process_ttrpc};
 
 use crate::agent::Agent;
-use crate::service::{AgentApi, HealthApi};
+use crate::service::{AgentApi, HealthApi, ProcessApi};
 
 mod announce;
 mod guard;
@@ -44,14 +44,17 @@ pub(crate) async fn serve(address: &str, agent: Arc<Agent>) -> ttrpc::Result<Ser
     Ok(server)
 }
 
-/// Both services, guarded.
+/// All services, guarded.
 fn services(agent: Arc<Agent>) -> HashMap<String, Service> {
-    let mut services = agent_ttrpc::create_agent_service(Arc::new(AgentApi(agent)));
+    let mut services = agent_ttrpc::create_agent_service(Arc::new(AgentApi(Arc::clone(&agent))));
     if let Some(service) = services.get_mut(AGENT_SERVICE) {
         for method in ABSENT {
             service.methods.remove(method);
         }
     }
+    services.extend(process_ttrpc::create_process_service(Arc::new(ProcessApi(
+        agent,
+    ))));
     services.extend(health_ttrpc::create_health(Arc::new(HealthApi)));
     services
         .into_iter()

@@ -1,4 +1,4 @@
-//! The two services of the protocol: each method finds its function, each failure its status.
+//! The two services of the protocol, and our own: each method finds its function, each failure its status.
 
 use std::sync::Arc;
 
@@ -11,13 +11,15 @@ use virtcontainers_agent_proto::empty::Empty;
 use virtcontainers_agent_proto::health::health_check_response::ServingStatus;
 use virtcontainers_agent_proto::health::{CheckRequest, HealthCheckResponse, VersionCheckResponse};
 use virtcontainers_agent_proto::health_ttrpc::Health;
+use virtcontainers_agent_proto::process::{ListProcessesRequest, ListProcessesResponse};
+use virtcontainers_agent_proto::process_ttrpc::ProcessService;
 use virtcontainers_agent_proto::types::Interface;
 
 use crate::agent::Agent;
 use crate::blocking::blocking;
 use crate::status::Result;
 use crate::storage::update_ephemeral;
-use crate::{guest, lifecycle, network, sandbox, streams};
+use crate::{guest, lifecycle, network, processes, sandbox, streams};
 
 /// Version of the protocol, which is not the agent's.
 const API_VERSION: &str = "0.0.1";
@@ -60,6 +62,20 @@ fn reply<T>(result: Result<T>) -> ttrpc::Result<T> {
         log::debug!("{failure}");
         failure.into()
     })
+}
+
+/// Our own service beside those of the protocol.
+pub(crate) struct ProcessApi(pub(crate) Arc<Agent>);
+
+#[async_trait]
+impl ProcessService for ProcessApi {
+    async fn list_processes(
+        &self,
+        _: &TtrpcContext,
+        request: ListProcessesRequest,
+    ) -> ttrpc::Result<ListProcessesResponse> {
+        reply(processes::list(&self.0, &request.container_id).await)
+    }
 }
 
 /// Generates the methods: `name(Request) -> Reply = |agent, request| body;`.

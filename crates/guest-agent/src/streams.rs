@@ -40,14 +40,17 @@ pub(crate) async fn signal(agent: &Agent, request: &SignalProcessRequest) -> Res
 }
 
 /// Waits for a process to end and gives its status. The first completed wait forgets the process;
-/// waits already under way then get the status too. Cancel-safe: a wait that is given up takes
-/// nothing with it.
+/// waits already under way then get the status too, and later ones that of an init. Cancel-safe: a
+/// wait that is given up takes nothing with it.
 ///
 /// # Errors
 /// INVALID_ARGUMENT for an unknown container, NOT_FOUND for an unknown or forgotten process.
 pub(crate) async fn wait(agent: &Agent, request: &WaitProcessRequest) -> Result<i32> {
     let container = agent.containers.get(&request.container_id)?;
-    let process = container.process(&request.exec_id)?;
+    let process = match container.process(&request.exec_id) {
+        Ok(process) => process,
+        Err(failure) => return container.collected_status(&request.exec_id).ok_or(failure),
+    };
     let status = process
         .exit
         .wait()

@@ -263,6 +263,24 @@ impl Cgroup {
         stats::read(&self.dir)
     }
 
+    /// The numbers of all processes in it and below it, as the agent sees them, at most `most`.
+    /// None when it is gone.
+    pub(crate) fn members(&self, most: usize) -> Vec<i32> {
+        let mut members = Vec::new();
+        for dir in tree(&self.dir) {
+            // A threaded cgroup has no list, and one that goes has nobody.
+            let list = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+            // 0 stands for one that is not in the agent's pid namespace.
+            let numbers = list.lines().filter_map(|line| line.parse::<i32>().ok());
+            members.extend(numbers.filter(|pid| *pid > 0));
+            if members.len() >= most {
+                break;
+            }
+        }
+        members.truncate(most);
+        members
+    }
+
     /// Watches for victims of the out-of-memory killer.
     ///
     /// # Errors

@@ -275,17 +275,12 @@ impl Engine {
         frozen
     }
 
-    /// Thaws all processes of a paused container.
+    /// Thaws all processes of a container; one that is not paused stays as it is.
     ///
     /// # Errors
-    /// Not found; wrong state when it is not paused; internal.
+    /// Not found; internal.
     pub(crate) async fn resume(&self, id: &str) -> Result<()> {
         let container = self.get(id)?;
-        if !*lock(&container.frozen) {
-            return Err(EngineError::wrong_state(format!(
-                "container {id} is not paused"
-            )));
-        }
         container.cgroup.freeze(false, OBEDIENCE).await?;
         *lock(&container.frozen) = false;
         Ok(())
@@ -309,6 +304,14 @@ impl Engine {
             cgroup_stats: Some(stats).into(),
             ..Default::default()
         })
+    }
+
+    /// The numbers of a container's processes, in no order, at most `most`.
+    ///
+    /// # Errors
+    /// Not found.
+    pub(crate) fn members(&self, id: &str, most: usize) -> Result<Vec<i32>> {
+        Ok(self.get(id)?.cgroup.members(most))
     }
 
     /// Watches for victims of the out-of-memory killer in a container.

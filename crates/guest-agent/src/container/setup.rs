@@ -22,6 +22,8 @@ mod streams;
 mod sysctl;
 mod users;
 
+pub(crate) use users::names as user_names;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use virtcontainers_agent_proto::agent::{AgentDetails, GuestDetailsRequest, GuestDetailsResponse};
-use virtcontainers_agent_proto::{EXACT_SPEC_FEATURE, OUTPUT_AFTER_WAIT_FEATURE};
+use virtcontainers_agent_proto::{
+    EXACT_SPEC_FEATURE, LIST_PROCESSES_FEATURE, OUTPUT_AFTER_WAIT_FEATURE,
+};
 
 use super::cpu_memory::memory_block_size;
 use crate::agent::Agent;
@@ -11,11 +13,12 @@ use crate::status::Result;
 use crate::storage;
 
 /// Abilities beyond the protocol's own; a host that knows one may rely on it.
-const FEATURES: [&str; 4] = [
+const FEATURES: [&str; 5] = [
     "seccomp",
     "virtcontainers",
     EXACT_SPEC_FEATURE,
     OUTPUT_AFTER_WAIT_FEATURE,
+    LIST_PROCESSES_FEATURE,
 ];
 
 /// Answers `GetGuestDetails`.

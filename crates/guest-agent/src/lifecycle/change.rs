@@ -53,15 +53,18 @@ pub(crate) async fn pause(agent: &Agent, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets a paused container go on.
+/// Lets a paused container go on. One that is not paused goes on already: that is success, so
+/// that a caller who does not know may ask.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for an unknown container, FAILED_PRECONDITION unless paused.
+/// INVALID_ARGUMENT for an unknown container, FAILED_PRECONDITION when it is being removed.
 pub(crate) async fn resume(agent: &Agent, id: &str) -> Result<()> {
     let container = agent.containers.get(id)?;
     let _turn = container.turn.write().await;
-    let Phase::Paused { started } = container.phase() else {
-        return Err(wrong(&container, "be resumed"));
+    let started = match container.phase() {
+        Phase::Paused { started } => started,
+        Phase::Created | Phase::Running => return Ok(()),
+        Phase::Removing => return Err(wrong(&container, "be resumed")),
     };
     agent.engine.resume(id).await?;
     container.set_phase(if started {

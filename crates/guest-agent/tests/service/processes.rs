@@ -46,7 +46,7 @@ async fn statuses_are_exact_over_codes_and_signals() {
 }
 
 #[tokio::test]
-async fn all_who_wait_are_told_then_it_is_forgotten() {
+async fn all_who_wait_for_an_init_are_told_until_its_container_is_removed() {
     let agent = Agent::start().await;
     agent.run("c1", sh("read line; exit 9")).await;
     let waits: Vec<_> = (0..5)
@@ -65,9 +65,12 @@ async fn all_who_wait_are_told_then_it_is_forgotten() {
     for wait in waits {
         assert_eq!(wait.await.unwrap(), 9);
     }
-    assert_eq!(code(agent.wait("c1", "").await), Code::NOT_FOUND);
+    assert_eq!(agent.wait("c1", "").await.unwrap(), 9);
+    assert_eq!(agent.wait("c1", "c1").await.unwrap(), 9);
     assert_eq!(code(agent.wait("c1", "nope").await), Code::NOT_FOUND);
     assert_eq!(code(agent.wait("c2", "").await), Code::INVALID_ARGUMENT);
+    agent.remove("c1").await.unwrap();
+    assert_eq!(code(agent.wait("c1", "").await), Code::INVALID_ARGUMENT);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! The agent is static and has no name service; the container's files are what its programs see,
 //! too. They are the image's, so their size and kind are checked.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::BorrowedFd;
@@ -45,6 +46,18 @@ impl Identity {
             }),
         }
     }
+}
+
+/// The names of the users of a root, by number; the first name of a number counts.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn names(root: BorrowedFd<'_>) -> Result<BTreeMap<u32, String>> {
+    let mut names = BTreeMap::new();
+    for (name, uid, ..) in accounts(&read(root, "/etc/passwd")?) {
+        names.entry(uid).or_insert_with(|| name.to_owned());
+    }
+    Ok(names)
 }
 
 /// A missing file is an empty one.
