@@ -273,6 +273,10 @@ fn nothing_of_an_earlier_boot_is_trusted(before: &dyn Store, after: &dyn Store) 
     assert_eq!(lease.ledger().entries().unwrap(), Entries::default());
     lease.ledger().record(entry(2)).unwrap();
     assert_eq!(lease.ledger().entries().unwrap().entries, [entry(2)]);
+    assert_eq!(before.ledger(&a).entries().unwrap().entries, [entry(1)]);
+    lease.ledger().forget(&[]).unwrap();
+    assert_eq!(before.ledger(&a).entries().unwrap().entries, []);
+    assert_eq!(lease.ledger().entries().unwrap().entries, [entry(2)]);
     let copy: Record = lease.record().clone();
     lease.commit(copy).unwrap();
     assert!(lease.record().is_of_this_boot());

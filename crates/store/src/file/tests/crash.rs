@@ -164,6 +164,30 @@ fn create_with_ledger(store: &FileStore) -> bool {
 }
 
 #[test]
+fn a_commit_waits_for_the_disk_twice_and_nothing_else_does() {
+    let root = root();
+    let (store, disk) = store(root.path(), Mortal::never());
+    let claim = store.create(&id(), "t", PATIENT).unwrap();
+    assert_eq!(disk.syncs(), 0);
+    let mut lease = claim.commit(record()).unwrap();
+    assert_eq!(disk.syncs(), 2);
+    let copy = lease.record().clone();
+    lease.commit(copy).unwrap();
+    assert_eq!(disk.syncs(), 4);
+    lease.ledger().record(entry(1)).unwrap();
+    lease.ledger().forget(&[]).unwrap();
+    drop(lease);
+    store.peek(&id()).unwrap();
+    store.list().unwrap();
+    let lease = store
+        .open(&id(), LeaseMode::Exclusive, "t", PATIENT)
+        .unwrap();
+    lease.remove().unwrap();
+    store.sweep().unwrap();
+    assert_eq!(disk.syncs(), 4);
+}
+
+#[test]
 fn of_a_creation() {
     let states = [Seen::Nothing, Seen::Trace, Seen::Record(1)];
     at_every_point("create", nothing, create, &states);

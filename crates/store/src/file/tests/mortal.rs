@@ -29,6 +29,7 @@ struct State {
     unsynced: HashMap<u64, File>,
     /// Directories in which a name changed by a rename that was not synced.
     unsynced_names: usize,
+    syncs: usize,
 }
 
 /// What a power failure makes of content that was not synced.
@@ -54,6 +55,7 @@ impl Mortal {
                 died: false,
                 unsynced: HashMap::new(),
                 unsynced_names: 0,
+                syncs: 0,
             }),
         }
     }
@@ -76,6 +78,11 @@ impl Mortal {
     pub(super) fn is_durable(&self) -> bool {
         let state = self.state.lock().unwrap();
         state.unsynced.is_empty() && state.unsynced_names == 0
+    }
+
+    /// How often was waited for the disk.
+    pub(super) fn syncs(&self) -> usize {
+        self.state.lock().unwrap().syncs
     }
 
     /// The power fails: what was not synced is lost.
@@ -126,6 +133,7 @@ impl Disk for Mortal {
 
     fn sync(&self, what: BorrowedFd<'_>) -> io::Result<()> {
         self.live(|state| {
+            state.syncs += 1;
             let found = rustix::fs::fstat(what)?;
             match rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir() {
                 true => state.unsynced_names = 0,
