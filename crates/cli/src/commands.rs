@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod exec;
+pub(crate) mod gc;
 pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod logs;

@@ -46,6 +46,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Kill(kill) => commands::kill::run(&global, kill).await,
             Command::Delete(delete) => commands::delete::run(&global, delete).await,
             Command::Logs(logs) => commands::logs::run(&global, logs).await,
+            Command::Gc(gc) => commands::gc::run(&global, gc).await,
         }
     });
     // A thread that still waits for input must not hold up the end.

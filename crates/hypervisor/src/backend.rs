@@ -54,7 +54,7 @@ pub trait Backend: Send + Sync + Debug {
 
 /// A machine whose CPUs have not started. Dropping it ends it.
 #[async_trait]
-pub trait Launched: Send + Debug {
+pub trait Launched: Send + Sync + Debug {
     /// Lets the CPUs run.
     ///
     /// Errors: `Gone` when the monitor ended, `Timeout`. The machine is ended on an error and when

@@ -13,6 +13,7 @@ mod sys;
 mod tail;
 mod terminal;
 mod thread;
+mod usage;
 mod watch;
 
 pub use child::Child;
@@ -27,4 +28,5 @@ pub use rustix::process::Signal;
 pub use tail::OutputTail;
 pub use terminal::ignore_terminal_signals;
 pub use thread::{on_thread, on_thread_blocking};
+pub use usage::Usage;
 pub use watch::Watch;

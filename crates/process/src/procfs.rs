@@ -71,6 +71,16 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     Some(Stat { state, start_time })
 }
 
+/// The processor time in `/proc/PID/stat`, in ticks: fields 14 and 15, user and kernel mode.
+pub(crate) fn processor_ticks(bytes: &[u8]) -> Option<u64> {
+    let name_end = bytes.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(bytes.get(name_end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let user: u64 = fields.nth(11)?.parse().ok()?;
+    let kernel: u64 = fields.next()?.parse().ok()?;
+    user.checked_add(kernel)
+}
+
 /// Whether an environment block holds exactly this variable with this value.
 pub(crate) fn has_variable(environment: &[u8], name: &str, value: &str) -> bool {
     environment.split(|&byte| byte == 0).any(|entry| {

@@ -20,6 +20,8 @@ use virtcontainers_types::{AgentStart, SandboxConfig};
 pub(crate) use connect::reconnect;
 pub use phase::Phase;
 pub(crate) use setup::Ready;
+pub(crate) use setup::create_container;
+pub(crate) use share::share_container;
 
 use crate::error::{Error, ErrorKind};
 use crate::host::Host;
@@ -106,6 +108,7 @@ async fn attempt(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure
     let shared = Shared::prepare(job).map_err(BootFailure::at(Phase::Share))?;
     lap.completed(Phase::Share);
     let launched = shared.launch(job).await?;
+    launched.run_hooks(job).await?;
     lap.completed(Phase::Launch);
     let connected = launched.connect(job).await?;
     lap.completed(Phase::Guest);

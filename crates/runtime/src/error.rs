@@ -203,6 +203,12 @@ lower_error!(
     virtcontainers_types::Error,
 );
 
+impl Lower for Error {
+    fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
 impl Lower for virtcontainers_process::Error {
     /// The lowest layer has kinds of its own.
     fn kind(&self) -> ErrorKind {

@@ -1,10 +1,13 @@
 //! Further processes in a container.
 
+use std::sync::Arc;
+
+use virtcontainers_agent::ProcessRef;
 use virtcontainers_agent::spec::{self, Dialect};
-use virtcontainers_agent::{Agent, AgentPort, ProcessRef};
 use virtcontainers_agent_proto::EXACT_SPEC_FEATURE;
 use virtcontainers_types::{ContainerId, ExecId, ExitStatus, GuestFacts};
 
+use crate::Agent;
 use crate::error::{Context, Error, of_command};
 use crate::options::ContainerIo;
 use crate::supervisor::carry::Carrier;
@@ -50,7 +53,7 @@ impl ExecProcess {
             .exec_process(&process, converted)
             .await
             .map_err(|error| of_command(error, failed()))?;
-        let carrier = Carrier::new(agent.clone(), process.clone(), terminal, facts);
+        let carrier = Carrier::new(Arc::clone(&agent), process.clone(), terminal, facts);
         Ok(Self {
             agent,
             process,
@@ -62,7 +65,7 @@ impl ExecProcess {
     /// Someone who can signal the process and resize its terminal while it is waited for.
     pub fn remote(&self) -> ExecRemote {
         ExecRemote {
-            agent: self.agent.clone(),
+            agent: Arc::clone(&self.agent),
             process: self.process.clone(),
         }
     }
@@ -101,7 +104,7 @@ impl ExecRemote {
 }
 
 /// How the agent of a guest that was set up reads specifications.
-fn dialect(facts: &GuestFacts) -> Dialect {
+pub(crate) fn dialect(facts: &GuestFacts) -> Dialect {
     match facts.features.iter().any(|word| word == EXACT_SPEC_FEATURE) {
         true => Dialect::Exact,
         false => Dialect::Kata,

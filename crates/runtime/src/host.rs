@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use virtcontainers_agent::Connector;
 use virtcontainers_hypervisor::Backend;
 use virtcontainers_share::DaemonConfig;
 use virtcontainers_store::Store;
@@ -15,6 +16,7 @@ pub(crate) struct Host {
     pub(crate) layout: Layout,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) agents: Arc<dyn Connector>,
     pub(crate) daemon: DaemonConfig,
     pub(crate) deadline_factor: f64,
     pub(crate) supervision: Supervision,

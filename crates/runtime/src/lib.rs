@@ -3,25 +3,38 @@
 mod boot;
 mod clock;
 mod diagnosis;
+mod end;
 mod error;
 mod exec;
+mod guest_network;
+mod hooks;
 mod host;
+mod intent;
+mod kept;
+mod operation;
 mod options;
 mod paths;
 mod plan;
 mod recover;
 mod runtime;
 mod sandbox;
+mod settle;
 mod supervisor;
 mod undo;
+
+/// A guest's agent, however it was reached.
+type Agent = std::sync::Arc<dyn virtcontainers_agent::AgentPort>;
 
 pub use boot::Phase;
 pub use diagnosis::BootReport;
 pub use error::{Error, ErrorKind};
 pub use exec::{ExecProcess, ExecRemote, ExecRequest};
+pub use operation::Listed;
 pub use options::{
-    ContainerIo, CreateOptions, Progress, RuntimeOptions, Supervision, SupervisorProgram,
+    ContainerIo, CreateOptions, IoStreams, Progress, RuntimeOptions, Supervision, SupervisorProgram,
 };
-pub use runtime::{Listed, Runtime};
+pub use recover::{Recovered, Recovery};
+pub use runtime::Runtime;
 pub use sandbox::Sandbox;
 pub use supervisor::SupervisorStart;
+pub use supervisor::client::OutOfMemoryEvents;

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use virtcontainers_agent::{Connector, Ttrpc};
 use virtcontainers_share::DaemonConfig;
+use virtcontainers_store::Store;
 use virtcontainers_types::Attachment;
 
 use crate::boot::Phase;
@@ -24,6 +26,25 @@ pub struct RuntimeOptions {
     pub share: DaemonConfig,
     /// Who watches over a sandbox after it was created.
     pub supervision: Supervision,
+    /// Where records are kept; files under `root` when absent.
+    pub store: Option<Arc<dyn Store>>,
+    /// How agents are reached.
+    pub agents: Arc<dyn Connector>,
+}
+
+impl RuntimeOptions {
+    /// The usual ones: state in files under `root`, supervision by tasks of this process, agents by
+    /// ttrpc.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            deadline_factor: 1.0,
+            share: DaemonConfig::default(),
+            supervision: Supervision::Task,
+            store: None,
+            agents: Arc::new(Ttrpc),
+        }
+    }
 }
 
 /// Who watches over a sandbox: a process of its own, or a task of this one.
@@ -59,9 +80,60 @@ pub struct ContainerIo {
     pub stdout: Option<OwnedFd>,
     /// Where its errors go; unused with a terminal.
     pub stderr: Option<OwnedFd>,
+    /// Our own ends, when they are kept for the handle.
+    ours: Option<IoStreams>,
+}
+
+/// Our ends of a container's streams. The container blocks while its output is not read.
+#[derive(Debug)]
+pub struct IoStreams {
+    /// What is written here the container reads; dropping it ends its input.
+    pub stdin: std::io::PipeWriter,
+    /// What the container writes to standard output.
+    pub stdout: std::io::PipeReader,
+    /// What the container writes to standard error.
+    pub stderr: std::io::PipeReader,
 }
 
 impl ContainerIo {
+    /// These ends; absent ones lead to `/dev/null`.
+    pub fn new(stdin: Option<OwnedFd>, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Self {
+        Self {
+            stdin,
+            stdout,
+            stderr,
+            ours: None,
+        }
+    }
+
+    /// Pipes whose other ends the sandbox's handle keeps, for
+    /// [`io_stream`](crate::Sandbox::io_stream).
+    pub fn kept() -> Result<Self, Error> {
+        let pipe = || {
+            std::io::pipe().map_err(|error| {
+                Error::new(ErrorKind::Internal, "cannot make a pipe").because(error)
+            })
+        };
+        let (stdin, our_stdin) = pipe()?;
+        let (our_stdout, stdout) = pipe()?;
+        let (our_stderr, stderr) = pipe()?;
+        Ok(Self {
+            stdin: Some(stdin.into()),
+            stdout: Some(stdout.into()),
+            stderr: Some(stderr.into()),
+            ours: Some(IoStreams {
+                stdin: our_stdin,
+                stdout: our_stdout,
+                stderr: our_stderr,
+            }),
+        })
+    }
+
+    /// Our ends, for whoever keeps them.
+    pub(crate) fn take_streams(&mut self) -> Option<IoStreams> {
+        self.ours.take()
+    }
+
     /// This process's own standard streams, duplicated.
     pub fn inherit() -> Result<Self, Error> {
         let duplicate = |stream: &dyn AsFd| {
@@ -73,8 +145,19 @@ impl ContainerIo {
             stdin: Some(duplicate(&std::io::stdin())?),
             stdout: Some(duplicate(&std::io::stdout())?),
             stderr: Some(duplicate(&std::io::stderr())?),
+            ours: None,
         })
     }
+}
+
+/// `/dev/null`, for a stream that leads nowhere.
+pub(crate) fn null() -> Result<OwnedFd, Error> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map(OwnedFd::from)
+        .map_err(|error| Error::new(ErrorKind::Internal, "cannot open /dev/null").because(error))
 }
 
 /// How one creation is carried out.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use virtcontainers_hypervisor::{Backend, MachinePlan, SharePlan};
 use virtcontainers_share::DaemonConfig;
 use virtcontainers_store::Blob;
-use virtcontainers_types::{AgentStart, Attachment, Deadlines, SandboxConfig};
+use virtcontainers_types::{AgentStart, Attachment, ContainerConfig, Deadlines, SandboxConfig};
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::paths::Layout;
@@ -55,12 +55,24 @@ pub(crate) fn plan(
         );
         return Err(Error::new(ErrorKind::Invalid, message));
     }
-    if !backend.capabilities().filesystem_sharing {
+    let sharing = backend.capabilities().filesystem_sharing;
+    if let Some(container) = config.containers.iter().find(|one| needs_share(one))
+        && !sharing
+    {
         let message = format!(
-            "{} cannot share directories with the guest, which containers need",
-            backend.name()
+            "{} cannot share directories with the guest, which container {} needs: give it a root \
+             file system that the guest has, and no volumes",
+            backend.name(),
+            container.id
         );
         return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    if config.network.disabled && config.network.namespace.is_some() {
+        let message = format!(
+            "sandbox {} has a network namespace and no network: choose one of the two",
+            config.id
+        );
+        return Err(Error::new(ErrorKind::Invalid, message));
     }
     Ok(SandboxPlan {
         nonce,
@@ -71,7 +83,7 @@ pub(crate) fn plan(
             memory: config.memory,
             vcpus: config.vcpus,
             boot: config.boot.clone(),
-            share: Some(SharePlan {
+            share: sharing.then(|| SharePlan {
                 tag: SHARE_TAG.to_owned(),
                 socket: virtcontainers_share::SOCKET.into(),
             }),
@@ -90,6 +102,11 @@ pub(crate) fn deadlines(backend: &dyn Backend, factor: f64) -> Deadlines {
     base.scaled(factor)
 }
 
+/// Whether a container needs directories or files of the host.
+fn needs_share(container: &ContainerConfig) -> bool {
+    container.rootfs.host().is_some() || !virtcontainers_oci::host_binds(&container.spec).is_empty()
+}
+
 /// Refuses what can be foreseen to fail, by looking at the host without changing it.
 pub(crate) fn check(
     config: &SandboxConfig,
@@ -98,19 +115,26 @@ pub(crate) fn check(
     daemon: &DaemonConfig,
 ) -> Result<(), Error> {
     let id = &config.id;
-    daemon
-        .find()
-        .during(|| format!("cannot start sandbox {id}"))?;
+    if plan.machine.share.is_some() {
+        daemon
+            .find()
+            .during(|| format!("cannot start sandbox {id}"))?;
+    }
     backend
         .check(&plan.machine)
         .during(|| format!("cannot start sandbox {id}"))?;
-    for container in &config.containers {
-        require_directory(&container.rootfs)?;
-        for bind in virtcontainers_oci::host_binds(&container.spec) {
-            require_source(&bind.source)?;
-        }
+    config.containers.iter().try_for_each(check_container)
+}
+
+/// Refuses a container whose files are not there.
+pub(crate) fn check_container(container: &ContainerConfig) -> Result<(), Error> {
+    if let Some(rootfs) = container.rootfs.host() {
+        require_directory(rootfs)?;
     }
-    Ok(())
+    let binds = virtcontainers_oci::host_binds(&container.spec);
+    binds
+        .iter()
+        .try_for_each(|bind| require_source(&bind.source))
 }
 
 fn require_directory(rootfs: &Path) -> Result<(), Error> {

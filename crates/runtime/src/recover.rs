@@ -1,25 +1,140 @@
-//! Taking sandboxes down, and cleaning up after operations, supervisors and creators that died.
+//! Cleaning up after operations, supervisors and creators that died.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use virtcontainers_agent::Agent;
-use virtcontainers_hypervisor::SavedMachine;
+use tracing::instrument;
 use virtcontainers_process::Identity;
-use virtcontainers_store::{Blob, Lease, LeaseMode, Record, Summary};
+use virtcontainers_store::{Lease, LeaseMode, Ledger, Record, Summary};
 use virtcontainers_types::{
-    Command, ContainerState, Deadlines, Decision, ExitStatus, Fact, Input, SandboxId, SandboxState,
-    decide,
+    ContainerId, Deadlines, Operation, ProcessIdentity, SandboxId, SandboxState,
 };
 
-use crate::boot;
+use crate::end;
 use crate::error::{Context, Error, ErrorKind};
+use crate::intent::{self, Intent};
 use crate::runtime::{Runtime, blocking};
-use crate::supervisor::ask_to_stop;
+use crate::supervisor::client::ask_to_stop;
+use crate::supervisor::control::Exits;
 use crate::undo::{self, Effect, Extent, Undoer};
 
+/// What [`Runtime::recover`] did to one sandbox.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The sandbox; absent for something that does not belong in the state root.
+    pub id: Option<SandboxId>,
+    /// What was found and done, or why that did not succeed.
+    pub outcome: Result<Recovery, Error>,
+}
+
+/// How a sandbox was found, and what was done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// All is well.
+    Sound,
+    /// Somebody is at it now.
+    Busy,
+    /// An interrupted operation was taken back or carried on.
+    Settled,
+    /// Its supervisor had died; everything was undone, and it is `failed`, or `stopped` when
+    /// somebody was stopping it.
+    Undone,
+    /// It was never completed, or its record cannot be read; everything was undone, and it is gone.
+    Removed,
+}
+
+impl Recovery {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Busy => "busy",
+            Self::Settled => "settled",
+            Self::Undone => "undone",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 impl Runtime {
+    /// Looks at every sandbox, and adopts or undoes what died midway: afterwards each is sound, or
+    /// says why not. With `dry_run` nothing is changed, and the outcome is what would be done.
+    ///
+    /// Errors: `Internal` when the state root cannot be read. Safe to drop and to repeat.
+    #[instrument(skip_all, fields(subsystem = "sandbox", dry_run))]
+    pub async fn recover(&self, dry_run: bool) -> Result<Vec<Recovered>, Error> {
+        let store = Arc::clone(&self.host.store);
+        let listed = blocking(move || {
+            if !dry_run {
+                store
+                    .sweep()
+                    .during(|| "cannot sweep the state root".to_owned())?;
+            }
+            store
+                .list()
+                .during(|| "cannot list the sandboxes".to_owned())
+        })
+        .await?;
+        let mut recovered = Vec::with_capacity(listed.len());
+        for entry in listed {
+            let (id, outcome) = match entry {
+                Ok(id) => {
+                    let outcome = self.recover_one(&id, dry_run).await;
+                    (Some(id), outcome)
+                }
+                Err(error) => {
+                    let message = "an entry of the state root";
+                    (None, Err(Error::new(error.kind(), message).because(error)))
+                }
+            };
+            recovered.push(Recovered { id, outcome });
+        }
+        Ok(recovered)
+    }
+
+    async fn recover_one(&self, id: &SandboxId, dry_run: bool) -> Result<Recovery, Error> {
+        let lease = self
+            .lease_within(id, LeaseMode::Exclusive, "recover", Duration::ZERO)
+            .await;
+        let mut lease = match lease {
+            Ok(lease) => lease,
+            Err(error) => match error.kind() {
+                ErrorKind::Busy => return Ok(Recovery::Busy),
+                // An interrupted creation has no record, or somebody removed it just now.
+                ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Incompatible => {
+                    if !dry_run {
+                        match self.salvage(id, self.deadlines()).await {
+                            Err(error) if error.kind() == ErrorKind::NotFound => {}
+                            salvaged => salvaged?,
+                        }
+                    }
+                    return Ok(Recovery::Removed);
+                }
+                _ => return Err(error),
+            },
+        };
+        if is_orphan(lease.record()) {
+            let removed =
+                lease.record().state == SandboxState::Creating && lease.record().boots == 0;
+            if !dry_run {
+                self.recover_leased(lease).await?;
+            }
+            return Ok(match removed {
+                true => Recovery::Removed,
+                false => Recovery::Undone,
+            });
+        }
+        if Self::is_unsettled(&lease)? {
+            if !dry_run {
+                self.settle(&mut lease).await?;
+            }
+            return Ok(Recovery::Settled);
+        }
+        Ok(Recovery::Sound)
+    }
+
     /// The lease on a sandbox, orphan or not.
     pub(crate) async fn lease(
         &self,
@@ -49,46 +164,10 @@ impl Runtime {
         .await
     }
 
-    /// The lease on a sandbox that is not an orphan.
-    pub(crate) async fn open(
-        &self,
-        id: &SandboxId,
-        mode: LeaseMode,
-        operation: &'static str,
-    ) -> Result<Lease, Error> {
-        self.recover_orphan(id, self.deadlines()).await?;
-        self.lease(id, mode, operation).await
-    }
-
-    /// Ends the machine of a sandbox that is `stopping` and undoes its effects.
-    pub(crate) async fn take_down(&self, lease: &mut Lease) -> Result<(), Error> {
-        let deadlines = self.deadlines();
-        let directory = self.host.layout.machine(lease.id());
-        let patience = deadlines.stop_guest + deadlines.stop_machine;
-        if let Err(error) = ask_to_stop(&directory, patience).await {
-            tracing::warn!(%error, "the supervisor is killed");
-        }
-        let undone = self.undo_stop(lease, deadlines).await;
-        let fact = if undone.is_ok() {
-            Fact::MachineExited
-        } else {
-            Fact::StopFailed
-        };
-        let record = ended(lease.record(), fact, None);
-        lease
-            .commit(record)
-            .during(|| "cannot store the end of the sandbox".to_owned())?;
-        undone
-    }
-
     /// If nobody looks after a sandbox that should have somebody, cleans up after it: a creation
     /// that was never completed goes, any other sandbox is `failed`. Succeeds for what is no orphan,
-    /// unknown or unreadable.
-    pub(crate) async fn recover_orphan(
-        &self,
-        id: &SandboxId,
-        deadlines: Deadlines,
-    ) -> Result<(), Error> {
+    /// unknown or unreadable, and for what somebody else is at.
+    pub(crate) async fn recover_orphan(&self, id: &SandboxId) -> Result<(), Error> {
         let store = Arc::clone(&self.host.store);
         let peeked = id.clone();
         let summary = blocking(move || Ok(store.peek(&peeked))).await?;
@@ -96,10 +175,10 @@ impl Runtime {
             Ok(summary) if looks_orphaned(&summary) => {}
             Ok(_) | Err(_) => return Ok(()),
         }
-        let mut lease = match self
+        let lease = self
             .lease_within(id, LeaseMode::Exclusive, "recover", Duration::ZERO)
-            .await
-        {
+            .await;
+        let lease = match lease {
             Ok(lease) => lease,
             // Somebody is at it, or was faster.
             Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::NotFound) => {
@@ -107,36 +186,58 @@ impl Runtime {
             }
             Err(error) => return Err(error),
         };
-        if !is_orphan(lease.record()) {
-            return Ok(());
+        match is_orphan(lease.record()) {
+            true => self.recover_leased(lease).await.map(drop),
+            false => Ok(()),
         }
-        if lease.record().state == SandboxState::Creating {
-            self.give_up_creation(lease.id(), deadlines).await;
-            return self.undo(lease, Extent::Delete, deadlines).await;
+    }
+
+    /// Cleans up after an orphan; `None` when it was a creation, which is gone then.
+    pub(crate) async fn recover_leased(&self, mut lease: Lease) -> Result<Option<Lease>, Error> {
+        let deadlines = self.deadlines();
+        let id = lease.id().clone();
+        let creating = lease.record().state == SandboxState::Creating;
+        if creating {
+            self.give_up_creation(&id, deadlines).await;
+        }
+        if creating && lease.record().boots == 0 {
+            self.undo(lease, Extent::Delete, deadlines).await?;
+            return Ok(None);
         }
         tracing::warn!(sandbox = %id, "cleaning up after a supervisor that died");
+        let pending = intent::pending(&lease.ledger(), lease.record().settled)?.intents;
         self.undo_stop(&lease, deadlines).await?;
-        let why = "its supervisor died, and its machine with it";
-        let record = ended(lease.record(), Fact::MachineExited, Some(why));
-        lease
-            .commit(record)
-            .during(|| format!("cannot store sandbox {id}"))
+        let stopping = pending.iter().any(|one| one.intent == Intent::Stop);
+        let mut record = match stopping {
+            true => end::stopped(lease.record(), &Exits::new()),
+            false => end::failed(lease.record(), why(lease.record())),
+        };
+        if let Some(last) = pending.last() {
+            record.settled = last.number;
+        }
+        Self::commit(&mut lease, record)?;
+        Ok(Some(lease))
     }
 
     /// Lets the supervisor of a creation that nobody waits for end by itself, which is quicker than
     /// killing it and undoing after it. Best effort: what it leaves is undone by the caller.
     async fn give_up_creation(&self, id: &SandboxId, deadlines: Deadlines) {
         let directory = self.host.layout.machine(id);
-        match ask_to_stop(&directory, deadlines.stop_machine).await {
-            Ok(answered) => tracing::info!(sandbox = %id, answered, "creation is given up"),
+        match ask_to_stop(&directory, true, deadlines.stop_machine).await {
+            Ok(answered) => tracing::info!(sandbox = %id, ?answered, "creation is given up"),
             Err(error) => tracing::warn!(sandbox = %id, %error, "the supervisor is killed"),
         }
     }
 
-    async fn undo_stop(&self, lease: &Lease, deadlines: Deadlines) -> Result<(), Error> {
-        self.undo_entries(lease.ledger(), Extent::Stop, deadlines)
+    /// Undoes all but what is kept of a stopped sandbox, and strikes it out of the ledger.
+    pub(crate) async fn undo_stop(&self, lease: &Lease, deadlines: Deadlines) -> Result<(), Error> {
+        let ledger = lease.ledger();
+        self.undo_entries(ledger.clone(), Extent::Stop, deadlines.delete)
             .await?;
-        undo::forget_stopped(&lease.ledger())
+        if !lease.record().is_of_this_boot() {
+            self.clear_after_reboot(lease.id().clone()).await?;
+        }
+        undo::forget_stopped(&ledger)
     }
 
     /// Undoes everything and removes the record.
@@ -146,8 +247,11 @@ impl Runtime {
         extent: Extent,
         deadlines: Deadlines,
     ) -> Result<(), Error> {
-        self.undo_entries(lease.ledger(), extent, deadlines).await?;
+        self.undo_entries(lease.ledger(), extent, deadlines.delete)
+            .await?;
         let id = lease.id().clone();
+        // What is left of it may be of an earlier boot of the host, whose ledger is void.
+        self.clear_directories(id.clone()).await?;
         lease
             .remove()
             .during(|| format!("cannot remove the record of sandbox {id}"))
@@ -158,51 +262,56 @@ impl Runtime {
         let store = Arc::clone(&self.host.store);
         let wanted = id.clone();
         let salvage = blocking(move || {
+            let operation = Operation::DeleteSandbox.name();
             store
-                .salvage(&wanted, "delete", deadlines.lock)
+                .salvage(&wanted, operation, deadlines.lock)
                 .during(|| format!("cannot delete sandbox {wanted}"))
         })
         .await?;
-        self.undo_entries(salvage.ledger(), Extent::Delete, deadlines)
+        self.undo_entries(salvage.ledger(), Extent::Delete, deadlines.delete)
             .await?;
+        self.clear_directories(id.clone()).await?;
         salvage
             .remove()
             .during(|| format!("cannot remove what is left of sandbox {id}"))
     }
 
-    async fn undo_entries(
+    pub(crate) async fn undo_entries(
         &self,
-        ledger: virtcontainers_store::Ledger,
+        ledger: Ledger,
         extent: Extent,
-        deadlines: Deadlines,
+        deadline: Duration,
     ) -> Result<(), Error> {
         let backend = Arc::clone(&self.host.backend);
-        blocking(move || {
-            undo::undo_all(
-                &ledger,
-                backend.as_ref(),
-                Undoer::Other,
-                extent,
-                deadlines.delete,
-            )
-        })
-        .await
+        blocking(move || undo::undo_all(&ledger, backend.as_ref(), Undoer::Other, extent, deadline))
+            .await
     }
 
-    /// Connects to the agent of a sandbox that is up.
-    pub(crate) async fn connect_agent(&self, record: &Record) -> Result<Agent, Error> {
-        let Some(Blob { version, data }) = record.machine.clone() else {
-            let message = format!("sandbox {} has no machine to talk to", record.id());
-            return Err(Error::new(ErrorKind::WrongState, message));
-        };
-        let saved = SavedMachine { version, data };
-        let machine = self
-            .host
-            .backend
-            .adopt(&saved)
-            .await
-            .during(|| format!("cannot reach the machine of sandbox {}", record.id()))?;
-        boot::reconnect(&machine.agent_endpoint(), self.deadlines()).await
+    /// Takes back the directories of a sandbox that was up before the host was booted again. Its
+    /// processes, mounts and links went with that boot, and the ledger with them.
+    async fn clear_after_reboot(&self, id: SandboxId) -> Result<(), Error> {
+        let layout = self.host.layout.clone();
+        blocking(move || undo::clear_directories(&layout, &id, Extent::Stop)).await
+    }
+
+    async fn clear_directories(&self, id: SandboxId) -> Result<(), Error> {
+        let layout = self.host.layout.clone();
+        blocking(move || undo::clear_directories(&layout, &id, Extent::Delete)).await
+    }
+
+    /// Strikes out of a ledger what tells of a container's directories, which were taken back.
+    pub(crate) fn forget_shared(
+        &self,
+        ledger: &Ledger,
+        container: &ContainerId,
+    ) -> Result<(), Error> {
+        let failed = || "cannot shorten the ledger of the sandbox".to_owned();
+        let mut entries = ledger.entries().during(failed)?.entries;
+        entries.retain(|entry| virtcontainers_share::is_of_container(entry, container));
+        match entries.is_empty() {
+            true => Ok(()),
+            false => ledger.forget(&entries).during(failed),
+        }
     }
 }
 
@@ -220,74 +329,23 @@ pub(crate) fn make_machine_directory(lease: &Lease, directory: &Path) -> Result<
     })
 }
 
-fn looks_orphaned(summary: &Summary) -> bool {
-    summary.state.is_live()
-        && (!summary.is_of_this_boot() || !is_alive(summary.supervisor.map(Into::into)))
-}
-
-fn is_orphan(record: &Record) -> bool {
-    record.state.is_live()
-        && (!record.is_of_this_boot() || !is_alive(record.supervisor.map(Into::into)))
-}
-
-struct Supervisor(Identity);
-
-impl From<virtcontainers_types::ProcessIdentity> for Supervisor {
-    fn from(identity: virtcontainers_types::ProcessIdentity) -> Self {
-        Self(Identity {
-            pid: identity.pid,
-            start_time: identity.start_time,
-        })
+fn why(record: &Record) -> &'static str {
+    match (record.is_of_this_boot(), record.state) {
+        (false, _) => "the host was booted again",
+        (true, SandboxState::Creating) => "its boot was interrupted",
+        (true, _) => "its supervisor died, and its machine with it",
     }
 }
 
-fn is_alive(supervisor: Option<Supervisor>) -> bool {
-    supervisor.is_some_and(|Supervisor(identity)| identity.is_alive())
+pub(crate) fn looks_orphaned(summary: &Summary) -> bool {
+    summary.state.is_live() && (!summary.is_of_this_boot() || !is_alive(summary.supervisor))
 }
 
-/// The record of a sandbox whose machine is gone.
-fn ended(record: &Record, fact: Fact, why: Option<&str>) -> Record {
-    let mut record = record.clone();
-    if let Decision::Become(state) = decide(Some(record.state), Input::Fact(fact)) {
-        record.state = state;
-    }
-    record.supervisor = None;
-    record.machine = None;
-    if let Some(why) = why {
-        record.failure = Some(why.to_owned());
-    }
-    for container in &mut record.containers {
-        if container.state != ContainerState::Stopped {
-            container.state = ContainerState::Stopped;
-            container.exit_status = Some(ExitStatus::LOST);
-        }
-    }
-    record
+pub(crate) fn is_orphan(record: &Record) -> bool {
+    record.state.is_live() && (!record.is_of_this_boot() || !is_alive(record.supervisor))
 }
 
-/// The refusal of a command, with the states that would allow it.
-pub(crate) fn refused(
-    command: Command,
-    id: &SandboxId,
-    state: SandboxState,
-    wanted: &[SandboxState],
-) -> Error {
-    let word = match command {
-        Command::Create => "create",
-        Command::Start => "start",
-        Command::Pause => "pause",
-        Command::Resume => "resume",
-        Command::Stop => "stop",
-        Command::Delete => "delete",
-    };
-    let wanted: Vec<&str> = wanted.iter().map(|state| state.as_str()).collect();
-    let advice = match (command, wanted.is_empty()) {
-        (_, true) => String::new(),
-        (Command::Delete, false) => {
-            format!(": it must be {}, or use force", wanted.join(" or "))
-        }
-        (_, false) => format!(": it must be {}", wanted.join(" or ")),
-    };
-    let message = format!("cannot {word} sandbox {id}: it is {state}{advice}");
-    Error::new(ErrorKind::WrongState, message).of(id)
+fn is_alive(supervisor: Option<ProcessIdentity>) -> bool {
+    supervisor
+        .is_some_and(|ProcessIdentity { pid, start_time }| Identity { pid, start_time }.is_alive())
 }

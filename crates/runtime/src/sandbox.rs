@@ -1,23 +1,28 @@
-//! A handle on one sandbox: the operations of the runtime, and those that need a connection.
+//! A handle on one sandbox: the operations of the runtime, and those that need a living connection.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Mutex as StdMutex, PoisonError};
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 use tracing::instrument;
-use virtcontainers_agent::{Agent, AgentPort, ProcessRef};
-use virtcontainers_store::LeaseMode;
+use virtcontainers_agent::ProcessRef;
+use virtcontainers_store::Record;
 use virtcontainers_types::{
-    ContainerId, ContainerState, ContainerStatus, ExecId, ExitStatus, GuestFacts, SandboxConfig,
-    SandboxId, SandboxState, SandboxStatus,
+    AgentEndpoint, ContainerConfig, ContainerId, ContainerStats, ContainerStatus, DeviceInfo,
+    ExecId, ExitStatus, Interface, MacAddress, Operation, ProcessEntry, ProcessIdentity, Resources,
+    Route, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus,
 };
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
+use crate::options::{ContainerIo, IoStreams};
 use crate::runtime::Runtime;
-use crate::supervisor::{Held, wait_for_end};
+use crate::supervisor::Held;
+use crate::supervisor::client::{self, OutOfMemoryEvents};
 
-/// One sandbox. Dropping the handle of the creator ends an attached sandbox; any other is left.
+/// One sandbox. The handle keeps one connection to its guest, and makes a new one when the machine
+/// is another. Dropping the handle of the creator ends an attached sandbox; any other is left.
 #[derive(Debug)]
 pub struct Sandbox {
     runtime: Runtime,
@@ -25,30 +30,35 @@ pub struct Sandbox {
     directory: PathBuf,
     /// The creator's hold.
     held: Mutex<Option<Held>>,
-    guest: OnceCell<Arc<Guest>>,
-}
-
-/// A guest that was connected to.
-#[derive(Debug)]
-struct Guest {
-    agent: Agent,
-    facts: GuestFacts,
-    config: SandboxConfig,
+    /// The ends of containers' streams that were kept for [`io_stream`](Self::io_stream).
+    streams: StdMutex<HashMap<ContainerId, IoStreams>>,
 }
 
 impl Sandbox {
-    pub(crate) fn new(
-        runtime: Runtime,
-        id: SandboxId,
-        directory: PathBuf,
-        held: Option<Held>,
-    ) -> Self {
+    pub(crate) fn new(runtime: &Runtime, record: &Record) -> Self {
+        let id = record.id().clone();
         Self {
-            runtime,
+            runtime: runtime.keeping(),
+            directory: runtime.host.layout.machine(&id),
             id,
-            directory,
-            held: Mutex::new(held),
-            guest: OnceCell::new(),
+            held: Mutex::new(None),
+            streams: StdMutex::default(),
+        }
+    }
+
+    /// The handle of the creator, which also has the streams of the first container.
+    pub(crate) fn of_creator(
+        runtime: &Runtime,
+        record: &Record,
+        held: Held,
+        streams: Option<IoStreams>,
+    ) -> Self {
+        let first = record.containers.first();
+        let kept = first.map(|first| first.status.id.clone()).zip(streams);
+        Self {
+            held: Mutex::new(Some(held)),
+            streams: StdMutex::new(kept.into_iter().collect()),
+            ..Self::new(runtime, record)
         }
     }
 
@@ -62,19 +72,75 @@ impl Sandbox {
         self.runtime.status_sandbox(&self.id).await
     }
 
+    /// The containers, in the order of their creation. Errors: as [`status`](Self::status).
+    pub async fn containers(&self) -> Result<Vec<ContainerStatus>, Error> {
+        Ok(self.status().await?.containers)
+    }
+
+    /// As [`Runtime::status_container`].
+    pub async fn status_container(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Option<ContainerStatus>, Error> {
+        self.runtime.status_container(&self.id, container).await
+    }
+
+    /// As [`Runtime::annotations`].
+    pub async fn annotations(&self) -> Result<BTreeMap<String, String>, Error> {
+        self.runtime.annotations(&self.id).await
+    }
+
+    /// As [`Runtime::set_annotations`].
+    pub async fn set_annotations(
+        &self,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<(), Error> {
+        self.runtime.set_annotations(&self.id, annotations).await
+    }
+
+    /// The configuration that the sandbox was made from, with its containers and annotations as they
+    /// are now.
+    ///
+    /// Errors: `NotFound`; `Corrupt`.
+    pub async fn config(&self) -> Result<SandboxConfig, Error> {
+        let operation = Operation::FetchSandbox;
+        let record = self.runtime.load(operation, &self.id, None).await?;
+        record
+            .to_config()
+            .during(|| format!("cannot read the configuration of sandbox {}", self.id))
+    }
+
     /// As [`Runtime::start_sandbox`].
-    pub async fn start(&self) -> Result<(), Error> {
+    pub async fn start(&self) -> Result<SandboxStatus, Error> {
         self.runtime.start_sandbox(&self.id).await
     }
 
     /// As [`Runtime::stop_sandbox`].
-    pub async fn stop(&self) -> Result<(), Error> {
-        self.runtime.stop_sandbox(&self.id).await
+    pub async fn stop(&self, force: bool) -> Result<SandboxStatus, Error> {
+        self.runtime.stop_sandbox(&self.id, force).await
+    }
+
+    /// As [`Runtime::pause_sandbox`].
+    pub async fn pause(&self) -> Result<SandboxStatus, Error> {
+        self.runtime.pause_sandbox(&self.id).await
+    }
+
+    /// As [`Runtime::resume_sandbox`].
+    pub async fn resume(&self) -> Result<SandboxStatus, Error> {
+        self.runtime.resume_sandbox(&self.id).await
     }
 
     /// As [`Runtime::delete_sandbox`].
     pub async fn delete(self, force: bool) -> Result<(), Error> {
         self.runtime.delete_sandbox(&self.id, force).await
+    }
+
+    /// Closes the connection to the guest; the next operation that needs one makes a new one. The
+    /// sandbox stays as it is.
+    pub fn release(&self) {
+        if let Some(kept) = &self.runtime.kept {
+            kept.release();
+        }
     }
 
     /// Waits until the sandbox has ended and is cleaned up, and tells the status of its first
@@ -83,153 +149,287 @@ impl Sandbox {
     /// Errors: `Gone` when machine, guest or supervisor were lost, with the reason; `NotFound` when
     /// the sandbox was deleted meanwhile.
     pub async fn wait(&self) -> Result<ExitStatus, Error> {
-        match self.held.lock().await.as_mut() {
-            Some(held) => held.ended().await,
-            None => wait_for_end(&self.directory).await,
+        let status = self.monitor().await?;
+        if status.state == SandboxState::Failed {
+            let why = status
+                .failure
+                .unwrap_or_else(|| "for an unknown reason".to_owned());
+            let message = format!("sandbox {} was lost: {why}", self.id);
+            return Err(Error::new(ErrorKind::Gone, message).of(&self.id));
         }
-        let status = self.status().await?;
-        match (status.state, status.failure, status.containers.first()) {
-            (SandboxState::Failed, failure, _) => {
-                let why = failure.unwrap_or_else(|| "for an unknown reason".to_owned());
-                let message = format!("sandbox {} was lost: {why}", self.id);
-                Err(Error::new(ErrorKind::Gone, message).of(&self.id))
-            }
-            (
-                _,
-                _,
-                Some(ContainerStatus {
-                    exit_status: Some(status),
-                    ..
-                }),
-            ) => Ok(*status),
-            _ => {
-                let message = format!("sandbox {} ended, but no exit status was seen", self.id);
-                Err(Error::new(ErrorKind::Gone, message).of(&self.id))
-            }
-        }
+        let first = status.containers.first();
+        first.and_then(|first| first.exit_status).ok_or_else(|| {
+            let message = format!("sandbox {} ended, but no exit status was seen", self.id);
+            Error::new(ErrorKind::Gone, message).of(&self.id)
+        })
     }
 
-    /// Sends a signal to a container's init process, or with `all` and SIGKILL to every process in
-    /// it. Success when it has ended already. Safe to drop; the signal may be sent all the same.
+    /// Waits until the sandbox's machine has ended, for whatever reason, and all is cleaned up; gives
+    /// the status then, whose `failure` says what was lost if something was. Safe to drop.
     ///
-    /// Errors: `NotFound`, `WrongState` for a sandbox that is not up, `Gone`.
-    #[instrument(skip_all, fields(subsystem = "container", sandbox = %self.id, container = %container))]
-    pub async fn signal(
+    /// Errors: `NotFound` when the sandbox was deleted meanwhile.
+    #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
+    pub async fn monitor(&self) -> Result<SandboxStatus, Error> {
+        match self.held.lock().await.as_mut() {
+            Some(held) => held.ended().await,
+            None => client::wait_for_end(&self.directory).await,
+        }
+        self.status().await
+    }
+
+    /// As [`Runtime::create_container`]. Streams that [`ContainerIo::kept`] made are given out by
+    /// [`io_stream`](Self::io_stream).
+    pub async fn create_container(
+        &self,
+        config: ContainerConfig,
+        mut io: ContainerIo,
+    ) -> Result<ContainerStatus, Error> {
+        let streams = io.take_streams();
+        let container = config.id.clone();
+        let status = self.runtime.create_container(&self.id, config, io).await?;
+        if let Some(streams) = streams {
+            self.kept_streams().insert(container, streams);
+        }
+        Ok(status)
+    }
+
+    /// As [`Runtime::start_container`].
+    pub async fn start_container(&self, container: &ContainerId) -> Result<ContainerStatus, Error> {
+        self.runtime.start_container(&self.id, container).await
+    }
+
+    /// As [`Runtime::stop_container`].
+    pub async fn stop_container(
+        &self,
+        container: &ContainerId,
+        force: bool,
+    ) -> Result<ContainerStatus, Error> {
+        self.runtime
+            .stop_container(&self.id, container, force)
+            .await
+    }
+
+    /// As [`Runtime::delete_container`].
+    pub async fn delete_container(&self, container: &ContainerId) -> Result<(), Error> {
+        self.runtime.delete_container(&self.id, container).await?;
+        self.kept_streams().remove(container);
+        Ok(())
+    }
+
+    /// As [`Runtime::kill_container`].
+    pub async fn kill_container(
         &self,
         container: &ContainerId,
         signal: u32,
         all: bool,
     ) -> Result<(), Error> {
-        let guest = self.guest().await?;
-        guest.require(container)?;
-        let sent = match all && signal == 9 {
-            true => guest.agent.kill_all(container).await,
-            false => {
-                guest
-                    .agent
-                    .signal_process(&ProcessRef::init(container.clone()), signal)
-                    .await
-            }
-        };
-        sent.during(|| format!("cannot send signal {signal} to container {container}"))
+        self.runtime
+            .kill_container(&self.id, container, signal, all)
+            .await
     }
 
-    /// Sets the size of a container's terminal. Errors: as [`signal`](Self::signal).
+    /// As [`Runtime::pause_container`].
+    pub async fn pause_container(&self, container: &ContainerId) -> Result<ContainerStatus, Error> {
+        self.runtime.pause_container(&self.id, container).await
+    }
+
+    /// As [`Runtime::resume_container`].
+    pub async fn resume_container(
+        &self,
+        container: &ContainerId,
+    ) -> Result<ContainerStatus, Error> {
+        self.runtime.resume_container(&self.id, container).await
+    }
+
+    /// As [`Runtime::update_container`].
+    pub async fn update_container(
+        &self,
+        container: &ContainerId,
+        resources: Resources,
+    ) -> Result<(), Error> {
+        self.runtime
+            .update_container(&self.id, container, resources)
+            .await
+    }
+
+    /// As [`Runtime::stats_container`].
+    pub async fn stats_container(&self, container: &ContainerId) -> Result<ContainerStats, Error> {
+        self.runtime.stats_container(&self.id, container).await
+    }
+
+    /// As [`Runtime::stats_sandbox`].
+    pub async fn stats(&self) -> Result<(SandboxStats, Vec<(ContainerId, ContainerStats)>), Error> {
+        self.runtime.stats_sandbox(&self.id).await
+    }
+
+    /// As [`Runtime::process_list_container`].
+    pub async fn process_list_container(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Vec<ProcessEntry>, Error> {
+        self.runtime
+            .process_list_container(&self.id, container)
+            .await
+    }
+
+    /// As [`Runtime::enter_container`].
+    pub async fn enter_container(&self, request: ExecRequest) -> Result<ExecProcess, Error> {
+        self.runtime.enter_container(&self.id, request).await
+    }
+
+    /// As [`Runtime::cleanup_container`].
+    pub async fn cleanup_container(
+        &self,
+        container: &ContainerId,
+        force: bool,
+    ) -> Result<(), Error> {
+        self.runtime
+            .cleanup_container(&self.id, container, force)
+            .await
+    }
+
+    /// Waits for a process: the init process of a container, or one that was exec'd there. The
+    /// status of an exec'd process is given once, to whoever waits first, and its output is lost:
+    /// [`ExecProcess::wait`] carries it. Safe to drop.
+    ///
+    /// Errors: `NotFound`; `WrongState`; `Gone`.
+    #[instrument(skip_all, fields(subsystem = "process", sandbox = %self.id, container = %container))]
+    pub async fn wait_process(
+        &self,
+        container: &ContainerId,
+        exec: Option<&ExecId>,
+    ) -> Result<ExitStatus, Error> {
+        let Some(exec) = exec else {
+            return self.runtime.wait_container(&self.id, container).await;
+        };
+        let agent = self.agent(Operation::WaitProcess, container).await?;
+        let process = ProcessRef::exec_of(container.clone(), exec.clone());
+        let waited = agent.wait_process(&process).await;
+        waited.during(|| format!("cannot wait for process {process}"))
+    }
+
+    /// Sends a signal to a process: the init process of a container, or one that was exec'd there.
+    ///
+    /// Errors: `NotFound`, `WrongState`, `Gone`. Safe to drop; the signal may still arrive.
+    #[instrument(skip_all, fields(subsystem = "process", sandbox = %self.id, container = %container, signal))]
+    pub async fn signal_process(
+        &self,
+        container: &ContainerId,
+        exec: Option<&ExecId>,
+        signal: u32,
+    ) -> Result<(), Error> {
+        let Some(exec) = exec else {
+            return self.kill_container(container, signal, false).await;
+        };
+        let agent = self.agent(Operation::SignalProcess, container).await?;
+        let process = ProcessRef::exec_of(container.clone(), exec.clone());
+        let sent = agent.signal_process(&process, signal).await;
+        sent.during(|| format!("cannot send signal {signal} to process {process}"))
+    }
+
+    /// Sets the size of a process's terminal, in characters.
+    ///
+    /// Errors: `NotFound`, `WrongState`, `Gone`. Safe to drop.
+    #[instrument(skip_all, fields(subsystem = "process", sandbox = %self.id, container = %container))]
     pub async fn resize_terminal(
         &self,
         container: &ContainerId,
+        exec: Option<&ExecId>,
         rows: u32,
         columns: u32,
     ) -> Result<(), Error> {
-        let guest = self.guest().await?;
-        let process = ProcessRef::init(container.clone());
-        let resized = guest.agent.tty_win_resize(&process, rows, columns).await;
-        resized.during(|| format!("cannot resize the terminal of container {container}"))
-    }
-
-    /// Starts one more process in a container that runs.
-    ///
-    /// Errors: `NotFound`; `WrongState` unless the sandbox runs; `Gone`; what the guest says about a
-    /// process that it cannot make. Dropping the future may leave the process running.
-    #[instrument(skip_all, fields(subsystem = "container", sandbox = %self.id, container = %request.container))]
-    pub async fn exec(&self, request: ExecRequest) -> Result<ExecProcess, Error> {
-        let guest = self.guest().await?;
-        guest.require(&request.container)?;
-        let exec = ExecId::new(format!("exec-{}", &crate::clock::nonce()?[..12]))
-            .during(|| "cannot name a process".to_owned())?;
-        ExecProcess::start(guest.agent.clone(), &guest.facts, exec, request).await
-    }
-
-    /// The configuration that the sandbox was made from.
-    pub async fn config(&self) -> Result<SandboxConfig, Error> {
-        Ok(self
-            .runtime
-            .open(&self.id, LeaseMode::Shared, "read")
-            .await?
-            .record()
-            .config
-            .clone())
-    }
-
-    async fn guest(&self) -> Result<Arc<Guest>, Error> {
-        let connect = || async {
-            let lease = self
-                .runtime
-                .open(&self.id, LeaseMode::Shared, "connect")
-                .await?;
-            let record = lease.record().clone();
-            drop(lease);
-            match record.state {
-                SandboxState::Ready | SandboxState::Running => {}
-                SandboxState::Creating
-                | SandboxState::Paused
-                | SandboxState::Stopping
-                | SandboxState::Stopped
-                | SandboxState::Failed => {
-                    let message = format!(
-                        "sandbox {} is {}: its guest can be asked only when it is ready or running",
-                        self.id, record.state
-                    );
-                    return Err(Error::new(ErrorKind::WrongState, message).of(&self.id));
-                }
-            }
-            let agent = self.runtime.connect_agent(&record).await?;
-            let facts = record.guest.unwrap_or_default();
-            Ok(Arc::new(Guest {
-                agent,
-                facts,
-                config: record.config,
-            }))
+        let agent = self.agent(Operation::ResizeTerminal, container).await?;
+        let process = match exec {
+            Some(exec) => ProcessRef::exec_of(container.clone(), exec.clone()),
+            None => ProcessRef::init(container.clone()),
         };
-        self.guest.get_or_try_init(connect).await.cloned()
+        let resized = agent.tty_win_resize(&process, rows, columns).await;
+        resized.during(|| format!("cannot resize the terminal of process {process}"))
     }
-}
 
-impl Guest {
-    fn require(&self, container: &ContainerId) -> Result<(), Error> {
-        if self
-            .config
-            .containers
-            .iter()
-            .any(|known| known.id == *container)
-        {
-            return Ok(());
-        }
-        let message = format!("sandbox {} has no container {container}", self.config.id);
-        Err(Error::new(ErrorKind::NotFound, message).of(&self.config.id))
+    /// Our ends of a container's streams, once. Only for a container that this handle created with
+    /// [`ContainerIo::kept`].
+    ///
+    /// Errors: `NotFound` when there are none, or they were given out.
+    pub fn io_stream(&self, container: &ContainerId) -> Result<IoStreams, Error> {
+        self.kept_streams().remove(container).ok_or_else(|| {
+            let message = format!(
+                "this handle has no streams of container {container}: create it with kept ones, \
+                 and ask once"
+            );
+            Error::new(ErrorKind::NotFound, message).of(&self.id)
+        })
     }
-}
 
-/// The containers of a new sandbox.
-pub(crate) fn created_containers(config: &SandboxConfig) -> Vec<ContainerStatus> {
-    let status = |id: &ContainerId| ContainerStatus {
-        id: id.clone(),
-        state: ContainerState::Created,
-        exit_status: None,
-    };
-    config
-        .containers
-        .iter()
-        .map(|container| status(&container.id))
-        .collect()
+    /// The containers that run out of memory from now on, as they do.
+    ///
+    /// Errors: `Gone` when the sandbox is not up.
+    #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
+    pub async fn oom_events(&self) -> Result<OutOfMemoryEvents, Error> {
+        OutOfMemoryEvents::listen(&self.directory)
+            .await
+            .map_err(|error| error.of(&self.id))
+    }
+
+    /// Where the guest's agent is reached. Errors: `NotFound`; `WrongState` when the sandbox is not
+    /// up; `Gone`.
+    #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
+    pub async fn agent_url(&self) -> Result<AgentEndpoint, Error> {
+        let operation = Operation::AgentUrl;
+        let record = self.runtime.load(operation, &self.id, None).await?;
+        Ok(self.runtime.machine(&record).await?.agent_endpoint())
+    }
+
+    /// The process of the virtual machine monitor; `None` when the backend has no process for it.
+    /// Errors: as [`agent_url`](Self::agent_url).
+    #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
+    pub async fn hypervisor_pid(&self) -> Result<Option<ProcessIdentity>, Error> {
+        let operation = Operation::HypervisorPid;
+        let record = self.runtime.load(operation, &self.id, None).await?;
+        let processes = self.runtime.machine(&record).await?.processes();
+        Ok(processes.first().copied())
+    }
+
+    /// As [`Runtime::add_device`].
+    pub async fn add_device(&self, device: DeviceInfo) -> Result<(), Error> {
+        self.runtime.add_device(&self.id, device).await
+    }
+
+    /// As [`Runtime::add_interface`].
+    pub async fn add_interface(&self, interface: Interface) -> Result<Interface, Error> {
+        self.runtime.add_interface(&self.id, interface).await
+    }
+
+    /// As [`Runtime::remove_interface`].
+    pub async fn remove_interface(&self, interface: MacAddress) -> Result<Interface, Error> {
+        self.runtime.remove_interface(&self.id, interface).await
+    }
+
+    /// As [`Runtime::list_interfaces`].
+    pub async fn list_interfaces(&self) -> Result<Vec<Interface>, Error> {
+        self.runtime.list_interfaces(&self.id).await
+    }
+
+    /// As [`Runtime::list_routes`].
+    pub async fn list_routes(&self) -> Result<Vec<Route>, Error> {
+        self.runtime.list_routes(&self.id).await
+    }
+
+    /// As [`Runtime::update_routes`].
+    pub async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, Error> {
+        self.runtime.update_routes(&self.id, routes).await
+    }
+
+    async fn agent(
+        &self,
+        operation: Operation,
+        container: &ContainerId,
+    ) -> Result<crate::Agent, Error> {
+        let record = self.runtime.load(operation, &self.id, Some(container));
+        self.runtime.connect_agent(&record.await?).await
+    }
+
+    fn kept_streams(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, IoStreams>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -6,27 +6,25 @@
 //! says in the record what happened, and goes; that its sockets close then is the sign for all
 //! who wait for it.
 
+mod attend;
 pub(crate) mod carry;
+pub(crate) mod client;
 pub(crate) mod console;
 pub(crate) mod control;
 mod finish;
 mod inbox;
 mod inherited;
+mod socket;
 mod start;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use virtcontainers_agent::{AgentPort, ProcessRef};
+use tokio::sync::{mpsc, oneshot};
 use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_store::Ledger;
-use virtcontainers_types::{Attachment, ContainerId, ExitStatus, Lifetime};
 
-pub(crate) use inbox::{ask_to_stop, wait_for_end};
 pub use inherited::SupervisorStart;
 pub(crate) use start::{Held, start};
 
@@ -35,11 +33,8 @@ use crate::diagnosis::{self, BootReport, CONSOLE_LINES};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
 use crate::options::{ContainerIo, Progress};
-use control::{Begin, Report, Request, Sender, Up};
+use control::{Begin, Exits, Receiver, Report, Request, Sender, Up};
 use inbox::{Inbox, Wish};
-
-/// How long the end of the machine may follow the loss of its agent and still be its cause.
-const CAUSE_WINDOW: Duration = Duration::from_millis(500);
 
 /// Whether the supervisor is a process or a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,39 +52,50 @@ enum End {
     BootFailed(Error),
     /// Its creator is gone, and it was to end with it.
     CreatorGone,
-    /// Somebody asked, who holds the lease and will write the record.
-    Stopped,
+    /// Somebody asked, who holds the lease and will write the record. Resolves when they were told
+    /// how containers ended.
+    Stopped(oneshot::Receiver<()>),
     /// The supervisor's process was told to end.
     Terminated,
     /// The container that it was made for ended.
-    ContainerEnded(ExitStatus),
+    ContainerEnded,
     /// Its machine, or a helper of it, ended by itself.
     MachineLost(MachineExit),
     /// Its agent went silent.
     AgentLost(Error),
 }
 
-/// Supervises one sandbox from its boot to its end. `control` is the stream to the creator.
+/// Supervises the sandbox that this process was started for, from its boot to its end. `control` is
+/// the stream to the creator.
 ///
 /// Errors: `Incompatible` when the creator does not begin as expected. What happens to the sandbox
 /// is told to the creator and stored, not returned.
-pub(crate) async fn supervise(
+pub(crate) async fn supervise_here(
     host: &Host,
     control: UnixStream,
     io: ContainerIo,
+) -> Result<(), Error> {
+    // The process may share the creator's terminal, whose keys are for the container.
+    virtcontainers_process::ignore_terminal_signals()
+        .during(|| "cannot start to supervise".to_owned())?;
+    let (mut receiver, sender) = control::split(control);
+    match receiver.next::<Request>().await? {
+        Some(Request::Begin(begin)) => {
+            supervise(host, *begin, (receiver, sender), io, Hosting::Process).await
+        }
+        // The creator died before it said anything; the next call cleans up after it.
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Supervises one sandbox from its boot to its end.
+async fn supervise(
+    host: &Host,
+    begin: Begin,
+    (receiver, sender): (Receiver, Sender),
+    io: ContainerIo,
     hosting: Hosting,
 ) -> Result<(), Error> {
-    if hosting == Hosting::Process {
-        // It may share the creator's terminal, whose keys are for the container.
-        virtcontainers_process::ignore_terminal_signals()
-            .during(|| "cannot start to supervise".to_owned())?;
-    }
-    let (mut receiver, sender) = control::split(control);
-    let begin = match receiver.next::<Request>().await? {
-        Some(Request::Begin(begin)) => *begin,
-        // The creator died before it said anything; the next call cleans up after it.
-        Some(Request::Stop) | None => return Ok(()),
-    };
     let mut session = Session {
         ledger: host.store.ledger(&begin.config.id),
         inbox: Inbox::open(receiver, &begin.plan.machine.directory, hosting)?,
@@ -97,6 +103,7 @@ pub(crate) async fn supervise(
         begin,
         hosting,
         sender,
+        exits: Exits::new(),
     };
     let end = session.run(io).await;
     tracing::info!(sandbox = %session.begin.config.id, ?end, "sandbox ends");
@@ -113,6 +120,8 @@ struct Session<'a> {
     hosting: Hosting,
     inbox: Inbox,
     sender: Sender,
+    /// How containers ended so far.
+    exits: Exits,
 }
 
 impl Session<'_> {
@@ -121,7 +130,7 @@ impl Session<'_> {
             Ok(ready) => ready,
             Err(end) => return end,
         };
-        let end = self.watch(&ready, io).await;
+        let end = self.attend(&ready, io).await;
         // Asking beats killing: the monitor closes its files itself.
         let deadline = self.begin.plan.machine.deadlines.stop_machine;
         if let Err(error) = ready.machine.shutdown(deadline).await {
@@ -140,6 +149,7 @@ impl Session<'_> {
             hosting,
             inbox,
             sender,
+            ..
         } = self;
         let (progress, mut phases) = progress_channel();
         let job = Job {
@@ -155,14 +165,16 @@ impl Session<'_> {
             tokio::select! {
                 biased;
                 Some((phase, took)) = phases.recv() => tell_phase(sender, phase, took).await,
-                wish = inbox.next() => return Err(match wish {
-                    Wish::CreatorGone => End::CreatorGone,
-                    Wish::Stop => End::Stopped,
-                    Wish::Terminate => End::BootFailed(Error::new(
+                wish = inbox.next() => match wish {
+                    Wish::CreatorGone => return Err(End::CreatorGone),
+                    Wish::Stop { told, .. } => return Err(End::Stopped(told)),
+                    Wish::Terminate => return Err(End::BootFailed(Error::new(
                         ErrorKind::Gone,
                         "the supervisor was ended by SIGTERM during the boot",
-                    )),
-                }),
+                    ))),
+                    // Nobody may make a container yet; whoever tries sees its stream closed.
+                    Wish::Watch(_) => {}
+                },
                 booted = &mut booting => break booted,
             }
         };
@@ -180,48 +192,6 @@ impl Session<'_> {
             }
             Err(failure) => Err(End::BootFailed(explain(job, failure, begun))),
         }
-    }
-
-    /// Waits for whatever ends the sandbox.
-    async fn watch(&mut self, ready: &Ready, io: ContainerIo) -> End {
-        let mut carried = carry_all(ready, &self.begin, io);
-        let oom = tokio::spawn(log_oom_events(ready.agent.clone()));
-        let mut lost = pin!(ready.lost());
-        let end = loop {
-            tokio::select! {
-                exit = &mut lost => break End::MachineLost(exit),
-                Some(carried) = carried.join_next() => {
-                    let (index, ended) = match carried {
-                        Ok(carried) => carried,
-                        Err(error) => break End::AgentLost(
-                            Error::new(ErrorKind::Internal, "a stream task died").because(error),
-                        ),
-                    };
-                    match (ended, self.begin.config.lifetime) {
-                        (Ok(status), Lifetime::FirstContainer) if index == 0 => {
-                            break End::ContainerEnded(status);
-                        }
-                        (Ok(status), Lifetime::FirstContainer | Lifetime::Explicit) => {
-                            let id = &self.begin.config.containers[index].id;
-                            finish::note_container_end(self, id.clone(), status).await;
-                        }
-                        // The machine's end is the better explanation, if it follows.
-                        (Err(error), _) => break match timeout(CAUSE_WINDOW, &mut lost).await {
-                            Ok(exit) => End::MachineLost(exit),
-                            Err(_) => End::AgentLost(error),
-                        },
-                    }
-                }
-                wish = self.inbox.next() => match (wish, self.begin.plan.attachment) {
-                    (Wish::Stop, _) => break End::Stopped,
-                    (Wish::Terminate, _) => break End::Terminated,
-                    (Wish::CreatorGone, Attachment::Attached) => break End::CreatorGone,
-                    (Wish::CreatorGone, Attachment::Detached) => {}
-                },
-            }
-        };
-        oom.abort();
-        end
     }
 }
 
@@ -246,34 +216,6 @@ async fn boot_and_start(
         progress.completed(Phase::Start, since.elapsed());
     }
     Ok(ready)
-}
-
-/// Carries the streams of all containers, the first one's to `io`.
-fn carry_all(
-    ready: &Ready,
-    begin: &Begin,
-    io: ContainerIo,
-) -> JoinSet<(usize, Result<ExitStatus, Error>)> {
-    let mut carried = JoinSet::new();
-    let mut io = Some(io);
-    for (index, container) in begin.config.containers.iter().enumerate() {
-        let process = ProcessRef::init(ContainerId::clone(&container.id));
-        let carrier = carry::Carrier::new(
-            ready.agent.clone(),
-            process,
-            container.has_terminal(),
-            &ready.facts,
-        );
-        let io = io.take().unwrap_or_default();
-        carried.spawn(async move { (index, carrier.carry(io).await) });
-    }
-    carried
-}
-
-async fn log_oom_events(agent: virtcontainers_agent::Agent) {
-    while let Ok(Some(container)) = agent.get_oom_event().await {
-        tracing::warn!(container, "the container ran out of memory");
-    }
 }
 
 fn progress_channel() -> (Progress, mpsc::UnboundedReceiver<(Phase, Duration)>) {

@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 use virtcontainers_hypervisor::Backend;
 use virtcontainers_process::Mark;
 use virtcontainers_store::Ledger;
-use virtcontainers_types::{UndoEntry, UndoSink};
+use virtcontainers_types::{SandboxId, UndoEntry, UndoSink};
 
 use crate::error::{Context, Error, ErrorKind};
-use crate::paths::{CONSOLE, CONSOLE_OLD};
+use crate::intent::Numbered;
+use crate::paths::{CONSOLE, CONSOLE_OLD, Layout};
 
 /// The owner name of this crate's own entries.
 const OWNER: &str = "runtime";
 const VERSION: u32 = 1;
+/// How long a killed hook has to end.
+const HOOK_END: Duration = Duration::from_secs(5);
 
 /// What this crate itself does to the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,25 +27,33 @@ pub(crate) enum Effect {
     MachineDirectory(PathBuf),
     /// A supervisor process is started.
     Supervisor(Mark),
+    /// A hook runs.
+    Hook(Mark),
+    /// Something is done to the guest. Nothing of it is left on the host.
+    Intent(Numbered),
 }
 
 impl Effect {
     /// Enters the effect in a ledger.
     pub(crate) fn enter(&self, ledger: &dyn UndoSink) -> Result<(), Error> {
-        let payload = serde_json::to_value(self);
-        let entered = payload.map_err(std::io::Error::from).and_then(|payload| {
-            ledger.record(UndoEntry {
-                owner: OWNER.to_owned(),
-                version: VERSION,
-                payload,
-            })
-        });
+        let entered = self.entry().and_then(|entry| ledger.record(entry));
         entered.map_err(|error| {
             Error::new(
                 ErrorKind::Internal,
                 "cannot write the ledger of the sandbox",
             )
             .because(error)
+        })
+    }
+}
+
+impl Effect {
+    /// The effect as an entry of a ledger.
+    pub(crate) fn entry(&self) -> std::io::Result<UndoEntry> {
+        Ok(UndoEntry {
+            owner: OWNER.to_owned(),
+            version: VERSION,
+            payload: serde_json::to_value(self)?,
         })
     }
 }
@@ -125,7 +136,7 @@ fn end_supervisors(entries: &[UndoEntry], deadline: Duration) -> Vec<String> {
         .filter_map(own_effect)
         .filter_map(|effect| match effect {
             Effect::Supervisor(mark) => Some(mark),
-            Effect::MachineDirectory(_) => None,
+            Effect::MachineDirectory(_) | Effect::Hook(_) | Effect::Intent(_) => None,
         });
     let failed = marks.filter_map(|mark| mark.end_all(deadline).err());
     failed.map(text_of).collect()
@@ -141,13 +152,29 @@ pub(crate) fn forget_stopped(ledger: &Ledger) -> Result<(), Error> {
     ledger.forget(&entries).during(failed)
 }
 
+/// Removes the directories that a sandbox has under the state root by their names: for those whose
+/// ledger is void. Directories with anything of somebody else in them stay, and are an error.
+pub(crate) fn clear_directories(
+    layout: &Layout,
+    id: &SandboxId,
+    extent: Extent,
+) -> Result<(), Error> {
+    let failed = || format!("cannot remove the directories of sandbox {id}");
+    virtcontainers_share::Tree::remains(layout.root(), id)
+        .remove()
+        .during(failed)?;
+    remove_directory(&layout.machine(id), extent)
+        .map_err(|error| Error::new(ErrorKind::Internal, failed()).because(error))
+}
+
 fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), String> {
     match entry.owner.as_str() {
         OWNER => match own_effect(entry) {
             Some(Effect::MachineDirectory(path)) => {
                 remove_directory(&path, extent).map_err(text_of)
             }
-            Some(Effect::Supervisor(_)) => Ok(()),
+            Some(Effect::Hook(mark)) => mark.end_all(HOOK_END).map_err(text_of),
+            Some(Effect::Supervisor(_) | Effect::Intent(_)) => Ok(()),
             None => Err(format!(
                 "version {} of a runtime entry is not known",
                 entry.version
@@ -162,7 +189,7 @@ fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), 
     }
 }
 
-fn own_effect(entry: &UndoEntry) -> Option<Effect> {
+pub(crate) fn own_effect(entry: &UndoEntry) -> Option<Effect> {
     let ours = entry.owner == OWNER && entry.version == VERSION;
     ours.then(|| serde_json::from_value(entry.payload.clone()).ok())
         .flatten()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use virtcontainers_oci::{CommandLine, container_spec, exec_process};
 use virtcontainers_runtime::{
-    ContainerIo, CreateOptions, ErrorKind, ExecRequest, Runtime, RuntimeOptions, Supervision,
+    ContainerIo, CreateOptions, ErrorKind, ExecRequest, Runtime, RuntimeOptions,
 };
 use virtcontainers_testkit::agent::{FakeAgent, Flavor, Output, Program};
 use virtcontainers_testkit::hypervisor::{FakeBackend, Power};
@@ -44,12 +44,7 @@ impl Stage {
             .build();
         agent.serve_unix(&socket).unwrap();
         let backend = FakeBackend::new(&socket);
-        let options = RuntimeOptions {
-            root: directory.path().join("state"),
-            deadline_factor: 1.0,
-            share: virtcontainers_share::DaemonConfig::default(),
-            supervision: Supervision::Task,
-        };
+        let options = RuntimeOptions::new(directory.path().join("state"));
         let runtime = Runtime::new(options, Arc::new(backend.clone())).unwrap();
         let name = format!("{name}-{}", std::process::id());
         Self {
@@ -87,7 +82,8 @@ impl Stage {
             containers: vec![ContainerConfig {
                 id,
                 spec: container_spec(&command, &rootfs, &[]),
-                rootfs,
+                rootfs: rootfs.into(),
+                bundle: None,
             }],
             annotations: std::collections::BTreeMap::new(),
         }
@@ -129,11 +125,7 @@ async fn runs_to_its_end(flavor: Flavor, name: &str) {
     let stage = Stage::new(name, flavor);
     let (stdout, stdout_end) = pipe();
     let (stderr, stderr_end) = pipe();
-    let io = ContainerIo {
-        stdin: None,
-        stdout: Some(stdout_end),
-        stderr: Some(stderr_end),
-    };
+    let io = ContainerIo::new(None, Some(stdout_end), Some(stderr_end));
     let options = CreateOptions {
         io,
         ..CreateOptions::default()
@@ -165,10 +157,7 @@ async fn a_flood_of_output_is_complete_before_the_status() {
     for (flavor, name) in [(Flavor::Kata, "flood-kata"), (Flavor::Exact, "flood-exact")] {
         let stage = Stage::new(name, flavor);
         let (stdout, end) = pipe();
-        let io = ContainerIo {
-            stdout: Some(end),
-            ..ContainerIo::default()
-        };
+        let io = ContainerIo::new(None, Some(end), None);
         let options = CreateOptions {
             io,
             ..CreateOptions::default()
@@ -212,21 +201,18 @@ async fn steps_and_execs_keep_the_protocols_order() {
         io,
     };
     let (stdout, end) = pipe();
-    let io = ContainerIo {
-        stdout: Some(end),
-        ..ContainerIo::default()
-    };
-    let process = sandbox.exec(exec("hello", io)).await.unwrap();
+    let io = ContainerIo::new(None, Some(end), None);
+    let process = sandbox.enter_container(exec("hello", io)).await.unwrap();
     assert_eq!(process.wait().await.unwrap(), ExitStatus(3));
     assert_eq!(read(stdout).await, b"hello\n");
 
     let missing = sandbox
-        .exec(exec("nosuch", ContainerIo::default()))
+        .enter_container(exec("nosuch", ContainerIo::default()))
         .await
         .unwrap_err();
     assert_eq!(missing.exit_status(), Some(ExitStatus::NOT_FOUND));
 
-    sandbox.signal(&container, 15, false).await.unwrap();
+    sandbox.kill_container(&container, 15, false).await.unwrap();
     assert_eq!(sandbox.wait().await.unwrap(), ExitStatus(143));
     sandbox.delete(false).await.unwrap();
     stage.assert_clean();

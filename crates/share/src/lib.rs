@@ -10,5 +10,5 @@ mod undo;
 pub use daemon::{Cache, Daemon, DaemonConfig, SOCKET};
 pub use error::{Error, ErrorKind};
 pub use tree::{GUEST_DIRECTORY, Tree};
-pub use undo::{OWNER, Undo, VERSION, undo};
+pub use undo::{OWNER, Undo, VERSION, is_of_container, undo};
 pub use virtcontainers_process::Exit;

@@ -82,6 +82,12 @@ impl Tree {
         Ok(tree)
     }
 
+    /// What may be left of a tree whose mounts went with an earlier boot of the host, or of one
+    /// that does not exist: good for [`remove`](Self::remove) alone.
+    pub fn remains(root: &Path, id: &SandboxId) -> Self {
+        Self::at(root, id)
+    }
+
     fn at(root: &Path, id: &SandboxId) -> Self {
         Self::new(root.join("shares").join(id))
     }

@@ -104,6 +104,19 @@ pub fn undo(entry: &UndoEntry) -> Result<(), Error> {
     }
 }
 
+/// Whether an entry tells of what was shared for this container, and of nothing else.
+pub fn is_of_container(entry: &UndoEntry, wanted: &ContainerId) -> bool {
+    if entry.owner != OWNER || entry.version != VERSION {
+        return false;
+    }
+    match Undo::deserialize(&entry.payload) {
+        Ok(Undo::Container { container, .. } | Undo::Mount { container, .. }) => {
+            container == *wanted
+        }
+        Ok(Undo::Tree { .. } | Undo::Socket { .. } | Undo::Daemon { .. }) | Err(_) => false,
+    }
+}
+
 /// Enters an effect; only then it may happen.
 pub(crate) fn record(undo: &dyn UndoSink, path: &Path, effect: &Undo) -> Result<(), Error> {
     let entered = serde_json::to_value(effect)

@@ -1,5 +1,6 @@
 //! `vc exec`: a further process in a container that runs.
 
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 
@@ -21,13 +22,15 @@ pub(crate) async fn run(global: &Global, exec: Exec) -> anyhow::Result<ExitCode>
         .iter()
         .find(|container| container.id == exec.id)
         .with_context(|| format!("there is no container {}", exec.id))?;
-    let command = command_line(&exec.process, &exec.command, &container.rootfs)?;
+    // Names of users are in the container's own files, which only then are here.
+    let rootfs = container.rootfs.host().unwrap_or(Path::new(""));
+    let command = command_line(&exec.process, &exec.command, rootfs)?;
     let request = ExecRequest {
         container: container.id.clone(),
         process: exec_process(&command),
         io: ContainerIo::inherit()?,
     };
-    let process = sandbox.exec(request).await?;
+    let process = sandbox.enter_container(request).await?;
     let raw = if exec.process.tty {
         Raw::enter()?
     } else {

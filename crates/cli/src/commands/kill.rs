@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use super::sandbox;
+use super::runtime;
 use crate::args::{Global, Kill};
 use crate::signals::Signal;
 
 pub(crate) async fn run(global: &Global, kill: Kill) -> anyhow::Result<ExitCode> {
-    let sandbox = sandbox(global, &kill.id).await?;
+    let (_, runtime) = runtime(global)?;
     let Signal(signal) = if kill.all { Signal(9) } else { kill.signal };
-    sandbox.signal(&kill.id, signal, kill.all).await?;
+    let sandbox = kill.id.clone().into();
+    runtime
+        .kill_container(&sandbox, &kill.id, signal, kill.all)
+        .await?;
     Ok(ExitCode::SUCCESS)
 }

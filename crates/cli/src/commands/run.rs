@@ -171,13 +171,13 @@ async fn forward(
                 if signals.is_impatient(signal, Instant::now()) {
                     return;
                 }
-                let sent = pin!(sandbox.signal(container, signal.0, false));
+                let sent = pin!(sandbox.kill_container(container, signal.0, false));
                 if unless_impatient(sent, &mut signals).await {
                     return;
                 }
             }
             size = size => {
-                log(sandbox.resize_terminal(container, size.rows, size.columns).await);
+                log(sandbox.resize_terminal(container, None, size.rows, size.columns).await);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use virtcontainers_agent::{Agent, connect};
+use virtcontainers_agent::Connector;
 use virtcontainers_hypervisor::Machine;
 use virtcontainers_network::Namespace;
 use virtcontainers_share::Daemon;
@@ -13,13 +13,14 @@ use super::launch::{Launched, daemon_exit, lost};
 use super::reach::{reach, timeouts};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Phase};
+use crate::Agent;
 use crate::error::{Context, Error};
 
 /// The machine runs and its agent serves.
 #[derive(Debug)]
 pub(super) struct Connected {
-    pub(super) namespace: Namespace,
-    pub(super) daemon: Arc<Daemon>,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) daemon: Option<Arc<Daemon>>,
     pub(super) machine: RunningMachine,
     pub(super) agent: Agent,
     pub(super) containers: Vec<GuestContainer>,
@@ -59,14 +60,14 @@ impl Launched {
         let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
         let machine = RunningMachine(machine);
         tokio::select! {
-            reached = reach(&*machine, announcement, &job.plan.machine.deadlines, job.limit) => {
+            reached = reach(job, &*machine, announcement) => {
                 let agent = reached
                     .during(|| unreachable_agent(job))
                     .map_err(BootFailure::at(Phase::Guest))?;
                 Ok(Connected { namespace, daemon, machine, agent, containers })
             }
             exit = machine.wait() => Err(lost(Phase::Guest, exit)),
-            exit = daemon_exit(&daemon) => Err(lost(Phase::Guest, exit)),
+            exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Guest, exit)),
         }
     }
 }
@@ -81,10 +82,12 @@ fn unreachable_agent(job: Job<'_>) -> String {
 
 /// Connects to a guest that is known to be up.
 pub(crate) async fn reconnect(
+    connector: &dyn Connector,
     endpoint: &AgentEndpoint,
     deadlines: Deadlines,
 ) -> Result<Agent, Error> {
-    connect(endpoint, timeouts(&deadlines), deadlines.lock)
+    connector
+        .connect(endpoint, timeouts(&deadlines), deadlines.lock)
         .await
         .during(|| "cannot reach the guest's agent".to_owned())
 }

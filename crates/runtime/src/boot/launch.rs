@@ -1,5 +1,6 @@
 //! Second phase: the virtual machine monitor runs, its CPUs held.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::net::unix::pipe;
@@ -10,15 +11,17 @@ use virtcontainers_types::AgentStart;
 use super::share::{GuestContainer, Shared};
 use super::{BootFailure, Job, Phase};
 use crate::error::{Context, Error, ErrorKind};
+use crate::hooks::{self, Surroundings};
 use crate::supervisor::console;
 use virtcontainers_network::Namespace;
+use virtcontainers_oci::HookKind;
 use virtcontainers_share::Daemon;
 
 /// The machine is there and waits; whoever it will call listens.
 #[derive(Debug)]
 pub(super) struct Launched {
-    pub(super) namespace: Namespace,
-    pub(super) daemon: Arc<Daemon>,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) daemon: Option<Arc<Daemon>>,
     pub(super) machine: Box<dyn Machine>,
     pub(super) announcement: Option<AnnounceListener>,
     pub(super) containers: Vec<GuestContainer>,
@@ -31,9 +34,9 @@ impl Shared {
             daemon,
             containers,
         } = self;
-        let daemon = Arc::new(daemon);
+        let daemon = daemon.map(Arc::new);
         let announcement = listen(job).map_err(BootFailure::at(Phase::Launch))?;
-        let handoffs = handoffs(job, &namespace).map_err(BootFailure::at(Phase::Launch))?;
+        let handoffs = handoffs(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
         let launch = job
             .host
             .backend
@@ -44,7 +47,37 @@ impl Shared {
                     .map_err(|error| BootFailure::of_machine(Phase::Launch, job, error))?;
                 Ok(Launched { namespace, daemon, machine, announcement, containers })
             }
-            exit = daemon_exit(&daemon) => Err(lost(Phase::Launch, exit)),
+            exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
+        }
+    }
+}
+
+impl Launched {
+    /// Runs the hooks that come before a container is created, while the machine waits: the
+    /// process that stands for the container is there, and so is its network namespace.
+    pub(super) async fn run_hooks(&self, job: Job<'_>) -> Result<(), BootFailure> {
+        let hooks = async {
+            for container in &job.config.containers {
+                for kind in [
+                    HookKind::Prestart,
+                    HookKind::CreateRuntime,
+                    HookKind::CreateContainer,
+                ] {
+                    let surroundings = Surroundings {
+                        pid: Some(std::process::id()),
+                        status: "creating",
+                        namespace: self.namespace.as_ref().map(AsFd::as_fd),
+                        ledger: Some(job.ledger),
+                    };
+                    hooks::run(kind, container, surroundings).await?;
+                }
+            }
+            Ok(())
+        };
+        tokio::select! {
+            ran = hooks => ran.map_err(BootFailure::at(Phase::Launch)),
+            exit = self.machine.exited() => Err(lost(Phase::Launch, exit)),
+            exit = daemon_exit(self.daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
         }
     }
 }
@@ -64,7 +97,7 @@ fn listen(job: Job<'_>) -> Result<Option<AnnounceListener>, Error> {
     Ok(Some(listener))
 }
 
-fn handoffs(job: Job<'_>, namespace: &Namespace) -> Result<Handoffs, Error> {
+fn handoffs(job: Job<'_>, namespace: Option<&Namespace>) -> Result<Handoffs, Error> {
     let failed = |error: std::io::Error| {
         Error::new(ErrorKind::Internal, "cannot prepare the guest's console").because(error)
     };
@@ -72,10 +105,11 @@ fn handoffs(job: Job<'_>, namespace: &Namespace) -> Result<Handoffs, Error> {
     let log = console::ConsoleLog::create(&job.plan.machine.directory).map_err(failed)?;
     keep_console(reader, log);
     let network = namespace
-        .descriptor()
+        .map(Namespace::descriptor)
+        .transpose()
         .during(|| "cannot hand the network namespace over".to_owned())?;
     Ok(Handoffs {
-        network_namespace: Some(network),
+        network_namespace: network,
         console: Some(console),
         nonce: job.plan.nonce.clone(),
         die_with_launcher: job.die_with_thread,
@@ -87,8 +121,12 @@ fn keep_console(reader: pipe::Receiver, log: console::ConsoleLog) {
     tokio::spawn(console::copy(reader, log));
 }
 
-/// Resolves when the file system daemon ends, without which the guest cannot go on.
-pub(super) async fn daemon_exit(daemon: &Daemon) -> MachineExit {
+/// Resolves when the file system daemon ends, without which the guest cannot go on; never when
+/// there is none.
+pub(super) async fn daemon_exit(daemon: Option<&Daemon>) -> MachineExit {
+    let Some(daemon) = daemon else {
+        return std::future::pending().await;
+    };
     let reason = match daemon.wait().await {
         Ok(exit) => exit.to_string(),
         Err(error) => error.to_string(),

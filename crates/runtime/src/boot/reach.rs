@@ -4,36 +4,37 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use virtcontainers_agent::{
-    Agent, AnnounceListener, Result, Timeouts, connect, connect_with_retry,
-};
+use virtcontainers_agent::{AnnounceListener, Result, Timeouts};
 use virtcontainers_hypervisor::Machine;
 use virtcontainers_types::Deadlines;
+
+use super::Job;
+use crate::Agent;
 
 /// After this part of the boot's deadline, more than most boots take, an agent that should call is
 /// asked as well.
 const LATE: u32 = 20;
 
-/// The agent of a machine that was just started, within `limit`.
+/// The agent of a machine that was just started, within the job's limit.
 ///
 /// Nothing polls while an agent that announces itself is on time. Dropping is safe.
 pub(super) async fn reach(
+    job: Job<'_>,
     machine: &dyn Machine,
     announcement: Option<AnnounceListener>,
-    deadlines: &Deadlines,
-    limit: Duration,
 ) -> Result<Agent> {
-    let end = Instant::now() + limit;
+    let deadlines = &job.plan.machine.deadlines;
+    let agents = job.host.agents.as_ref();
+    let end = Instant::now() + job.limit;
     let left = || end.saturating_duration_since(Instant::now());
     let endpoint = machine.agent_endpoint();
-    let ask =
-        |limit: Duration| connect_with_retry(&endpoint, timeouts(deadlines), limit, pending());
+    let ask = |limit: Duration| agents.connect_with_retry(&endpoint, timeouts(deadlines), limit);
     let Some(listener) = announcement else {
         return ask(left()).await;
     };
     let called = async {
         listener.wait(left(), pending()).await?;
-        connect(&endpoint, timeouts(deadlines), left()).await
+        agents.connect(&endpoint, timeouts(deadlines), left()).await
     };
     // Once in some hundred boots `vhost-device-vsock` 0.3 does not look at what the guest sends
     // until something comes from the host; asking is what wakes it.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use virtcontainers_agent::spec::{self, Role, Target};
-use virtcontainers_agent::{Agent, AgentPort, GuestDetails, guest_path};
+use virtcontainers_agent::spec::{self, Dialect, Role, Target};
+use virtcontainers_agent::{AgentPort, GuestDetails, guest_path};
 use virtcontainers_agent_proto::agent::{CreateContainerRequest, CreateSandboxRequest, Storage};
 use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_network::Namespace;
@@ -14,6 +14,7 @@ use super::connect::{Connected, RunningMachine};
 use super::launch::{daemon_exit, lost};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Lap, Phase};
+use crate::Agent;
 use crate::error::{Context, Error, of_command};
 
 /// The sandbox is up and its containers are created; everything here lives as long as it does.
@@ -22,8 +23,8 @@ pub(crate) struct Ready {
     pub(crate) machine: RunningMachine,
     pub(crate) agent: Agent,
     pub(crate) facts: GuestFacts,
-    daemon: Arc<Daemon>,
-    _namespace: Namespace,
+    daemon: Option<Arc<Daemon>>,
+    _namespace: Option<Namespace>,
 }
 
 impl Ready {
@@ -31,7 +32,7 @@ impl Ready {
     pub(crate) async fn lost(&self) -> MachineExit {
         tokio::select! {
             exit = self.machine.wait() => exit,
-            exit = daemon_exit(&self.daemon) => exit,
+            exit = daemon_exit(self.daemon.as_deref()) => exit,
         }
     }
 }
@@ -50,13 +51,13 @@ impl Connected {
             containers,
         } = self;
         let set_up = async {
-            let details = create_sandbox(job, &agent)
+            let details = create_sandbox(job, &*agent)
                 .await
                 .map_err(BootFailure::at(Phase::Sandbox))?;
             lap.completed(Phase::Sandbox);
             let roles = roles(containers.len());
             for (container, role) in containers.into_iter().zip(roles) {
-                create_container(&agent, container, role, &details)
+                create_container(&*agent, container, role, details.dialect, &details.facts)
                     .await
                     .map_err(BootFailure::at(Phase::Containers))?;
             }
@@ -66,7 +67,7 @@ impl Connected {
         let facts = tokio::select! {
             facts = set_up => facts?,
             exit = machine.wait() => return Err(lost(Phase::Containers, exit)),
-            exit = daemon_exit(&daemon) => return Err(lost(Phase::Containers, exit)),
+            exit = daemon_exit(daemon.as_deref()) => return Err(lost(Phase::Containers, exit)),
         };
         Ok(Ready {
             machine,
@@ -78,7 +79,7 @@ impl Connected {
     }
 }
 
-async fn create_sandbox(job: Job<'_>, agent: &Agent) -> Result<GuestDetails, Error> {
+async fn create_sandbox(job: Job<'_>, agent: &dyn AgentPort) -> Result<GuestDetails, Error> {
     let id = &job.config.id;
     let request = CreateSandboxRequest {
         hostname: job
@@ -87,7 +88,7 @@ async fn create_sandbox(job: Job<'_>, agent: &Agent) -> Result<GuestDetails, Err
             .clone()
             .unwrap_or_else(|| id.to_string()),
         sandbox_id: id.to_string(),
-        storages: vec![shared_directory(), shared_memory()],
+        storages: storages(job.plan.machine.share.is_some()),
         ..CreateSandboxRequest::default()
     };
     let failed = || format!("the guest cannot set up sandbox {id}");
@@ -96,19 +97,21 @@ async fn create_sandbox(job: Job<'_>, agent: &Agent) -> Result<GuestDetails, Err
     details.during(failed)
 }
 
-async fn create_container(
-    agent: &Agent,
+/// Creates a container in a guest that is set up.
+pub(crate) async fn create_container(
+    agent: &dyn AgentPort,
     container: GuestContainer,
     role: Role,
-    details: &GuestDetails,
+    dialect: Dialect,
+    facts: &GuestFacts,
 ) -> Result<(), Error> {
     let failed = || format!("the guest cannot create container {}", container.id);
     let target = Target {
         id: &container.id,
         root: &container.root,
         role,
-        dialect: details.dialect,
-        seccomp: details.facts.seccomp,
+        dialect,
+        seccomp: facts.seccomp,
         shared_shm: true,
     };
     let guest = spec::container(&container.spec, &target).during(failed)?;
@@ -136,6 +139,11 @@ fn roles(count: usize) -> impl Iterator<Item = Role> {
         Role::PodSandbox
     };
     std::iter::once(first).chain(std::iter::repeat(Role::PodContainer))
+}
+
+fn storages(share: bool) -> Vec<Storage> {
+    let shared = share.then(shared_directory);
+    shared.into_iter().chain([shared_memory()]).collect()
 }
 
 /// The directory that the host shares.

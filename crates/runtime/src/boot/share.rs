@@ -6,26 +6,26 @@ use virtcontainers_agent::guest_path;
 use virtcontainers_network::Namespace;
 use virtcontainers_oci::{guest_spec, host_binds};
 use virtcontainers_share::{Daemon, Tree};
-use virtcontainers_types::{ContainerConfig, ContainerId, Volume};
+use virtcontainers_types::{ContainerConfig, ContainerId, RootFs, UndoSink, Volume};
 
 use super::Job;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, ErrorKind};
 
-/// Namespace, shared tree and file system daemon are there.
+/// Namespace, shared tree and file system daemon are there, as far as they are wanted.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) namespace: Namespace,
-    pub(super) daemon: Daemon,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) daemon: Option<Daemon>,
     pub(super) containers: Vec<GuestContainer>,
 }
 
 /// A container as the guest will see it.
 #[derive(Debug)]
-pub(super) struct GuestContainer {
-    pub(super) id: ContainerId,
+pub(crate) struct GuestContainer {
+    pub(crate) id: ContainerId,
     /// Its root file system in the guest.
-    pub(super) root: String,
-    pub(super) spec: oci_spec::runtime::Spec,
+    pub(crate) root: String,
+    pub(crate) spec: oci_spec::runtime::Spec,
 }
 
 impl Shared {
@@ -34,13 +34,16 @@ impl Shared {
     pub(super) fn prepare(job: Job<'_>) -> Result<Self, Error> {
         let id = &job.config.id;
         let namespace = namespace(job)?;
-        let tree = Tree::create(job.host.layout.root(), id, job.ledger)
+        let share = job.plan.machine.share.is_some();
+        let tree = share
+            .then(|| Tree::create(job.host.layout.root(), id, job.ledger))
+            .transpose()
             .during(|| format!("cannot make the shared directory of sandbox {id}"))?;
         let mut containers = Vec::with_capacity(job.config.containers.len());
         for container in &job.config.containers {
-            containers.push(share_container(&tree, container, job)?);
+            containers.push(share_container(tree.as_ref(), container, job.ledger)?);
         }
-        let daemon = start_daemon(job, &tree)?;
+        let daemon = tree.map(|tree| start_daemon(job, &tree)).transpose()?;
         Ok(Self {
             namespace,
             daemon,
@@ -49,26 +52,42 @@ impl Shared {
     }
 }
 
-fn namespace(job: Job<'_>) -> Result<Namespace, Error> {
+fn namespace(job: Job<'_>) -> Result<Option<Namespace>, Error> {
     let id = &job.config.id;
-    match &job.config.network.namespace {
+    let network = &job.config.network;
+    match &network.namespace {
+        _ if network.disabled => Ok(None),
         Some(path) => virtcontainers_network::open_namespace(path)
-            .during(|| format!("cannot use the network namespace {}", path.display())),
+            .during(|| format!("cannot use the network namespace {}", path.display()))
+            .map(Some),
         None => virtcontainers_network::create_namespace(&format!("vc-{id}"), job.ledger)
-            .during(|| format!("cannot make a network namespace for sandbox {id}")),
+            .during(|| format!("cannot make a network namespace for sandbox {id}"))
+            .map(Some),
     }
 }
 
-fn share_container(
-    tree: &Tree,
+/// Shares what the container needs of the host, and says how the guest will see it. Blocks for some
+/// system calls.
+pub(crate) fn share_container(
+    tree: Option<&Tree>,
     container: &ContainerConfig,
-    job: Job<'_>,
+    undo: &dyn UndoSink,
 ) -> Result<GuestContainer, Error> {
     let id = &container.id;
-    // A read-only root is made so in the guest, after mount points were made in it.
-    let root = tree
-        .add_rootfs(id, &container.rootfs, false, job.ledger)
-        .during(|| format!("cannot share the root file system of container {id}"))?;
+    let shared_tree = || {
+        tree.ok_or_else(|| {
+            let message =
+                format!("container {id} needs a directory of the host, and none is shared");
+            Error::new(ErrorKind::Unsupported, message)
+        })
+    };
+    let root = match &container.rootfs {
+        // A read-only root is made so in the guest, after mount points were made in it.
+        RootFs::Host(rootfs) => shared_tree()?
+            .add_rootfs(id, rootfs, false, undo)
+            .during(|| format!("cannot share the root file system of container {id}"))?,
+        RootFs::Guest { guest } => guest.clone(),
+    };
     let mut shared: Vec<(usize, PathBuf)> = Vec::new();
     for bind in host_binds(&container.spec) {
         let volume = Volume {
@@ -76,8 +95,8 @@ fn share_container(
             destination: bind.destination,
             read_only: bind.read_only,
         };
-        let path = tree
-            .add_volume(id, bind.index, &volume, job.ledger)
+        let path = shared_tree()?
+            .add_volume(id, bind.index, &volume, undo)
             .during(|| {
                 format!(
                     "cannot share {} with container {id}",

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use virtcontainers_agent::streams::{OutputEnd, pump_input, pump_output};
-use virtcontainers_agent::{Agent, AgentPort, OutputStream, ProcessRef};
+use virtcontainers_agent::{OutputStream, ProcessRef};
 use virtcontainers_agent_proto::OUTPUT_AFTER_WAIT_FEATURE;
 use virtcontainers_types::{ExitStatus, GuestFacts};
 
+use crate::Agent;
 use crate::error::{Context, Error};
 use crate::options::ContainerIo;
 
@@ -106,9 +107,11 @@ impl Carrier {
             let pumped = match stdin {
                 Some(stdin) => {
                     let mut reader = File::from_std(stdin.into());
-                    pump_input(&agent, &process, terminal, &mut reader).await
+                    pump_input(agent.as_ref(), &process, terminal, &mut reader).await
                 }
-                None => pump_input(&agent, &process, terminal, &mut tokio::io::empty()).await,
+                None => {
+                    pump_input(agent.as_ref(), &process, terminal, &mut tokio::io::empty()).await
+                }
             };
             if let Err(error) = pumped {
                 tracing::debug!(%error, "standard input is not carried any more");
@@ -133,7 +136,7 @@ impl Carrier {
             to: File::from_std(to.into()),
             activity,
         };
-        match pump_output(&self.agent, &self.process, stream, &mut writer).await {
+        match pump_output(self.agent.as_ref(), &self.process, stream, &mut writer).await {
             Ok(OutputEnd::Finished { .. }) => Ok(false),
             Ok(OutputEnd::ReaderLeft { .. }) => {
                 for signal in [SIGPIPE, SIGTERM] {
@@ -158,7 +161,7 @@ impl Carrier {
             to: tokio::io::sink(),
             activity,
         };
-        pump_output(&self.agent, &self.process, stream, &mut nowhere)
+        pump_output(self.agent.as_ref(), &self.process, stream, &mut nowhere)
             .await
             .map(drop)
             .during(|| format!("cannot read the output of process {}", self.process))

@@ -1,28 +1,56 @@
-//! What a caller and the supervisor say to each other: one JSON document a line.
+//! What a caller and the supervisor say to each other: one JSON document a line, some with
+//! descriptors beside it (unix(7), `SCM_RIGHTS`).
 
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use virtcontainers_hypervisor::SavedMachine;
-use virtcontainers_types::{GuestFacts, SandboxConfig};
+use virtcontainers_types::{ContainerId, ExitStatus, GuestFacts, SandboxConfig};
 
 use crate::boot::Phase;
 use crate::error::{Error, ErrorKind, WireError};
 use crate::plan::SandboxPlan;
 
 /// A message longer than this is refused.
-const LONGEST: u64 = 4 << 20;
+const LONGEST: usize = 16 << 20;
+/// As much is read at a time.
+const PART: usize = 16 << 10;
+/// More descriptors than these come with no message: three streams.
+const MOST_DESCRIPTORS: usize = 3;
 
-/// From the caller to the supervisor.
+/// From a caller to the supervisor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Request {
     /// The first message on the stream that the supervisor was born with.
     Begin(Box<Begin>),
-    /// End the sandbox's machine. The stream is closed when it is gone.
-    Stop,
+    /// End the sandbox's machine. The statuses of its containers are answered, and the stream is
+    /// closed when all is gone.
+    Stop {
+        /// The guest is not asked, its machine is ended at once.
+        force: bool,
+    },
+    /// Wait for a container that was created now, and carry its streams: three descriptors come
+    /// with this. [`Report::Done`] is answered.
+    Watch {
+        container: ContainerId,
+        terminal: bool,
+    },
+    /// Answer with [`Report::Exits`] when this container has ended.
+    Await { container: ContainerId },
+    /// Answer with a [`Report::OutOfMemory`] for each container that runs out of memory.
+    OutOfMemory,
 }
 
 /// What the supervisor needs to bring a sandbox up.
@@ -36,7 +64,10 @@ pub(crate) struct Begin {
     pub(crate) start: bool,
 }
 
-/// From the supervisor to the caller that began it.
+/// How containers ended.
+pub(crate) type Exits = BTreeMap<ContainerId, ExitStatus>;
+
+/// From the supervisor to a caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Report {
@@ -51,6 +82,12 @@ pub(crate) enum Report {
     Up(Up),
     /// It is not, and everything was undone.
     Failed(WireError),
+    /// What was asked is done.
+    Done,
+    /// Containers that have ended.
+    Exits(Exits),
+    /// A container ran out of memory.
+    OutOfMemory(ContainerId),
 }
 
 /// What a sandbox that came up is made of.
@@ -60,68 +97,147 @@ pub(crate) struct Up {
     pub(crate) facts: GuestFacts,
 }
 
-/// The reading half of a control stream.
+/// The reading side of a control stream.
 #[derive(Debug)]
-pub(crate) struct Receiver(BufReader<OwnedReadHalf>);
+pub(crate) struct Receiver {
+    stream: Arc<UnixStream>,
+    buffer: Vec<u8>,
+    descriptors: VecDeque<OwnedFd>,
+}
 
-/// The writing half of a control stream.
+/// The writing side of a control stream, which is open as long as one of both sides is.
 #[derive(Debug)]
-pub(crate) struct Sender(OwnedWriteHalf);
+pub(crate) struct Sender(Arc<UnixStream>);
 
-/// Splits a control stream into its halves.
+/// Splits a control stream into its sides.
 pub(crate) fn split(stream: UnixStream) -> (Receiver, Sender) {
-    let (read, write) = stream.into_split();
-    (Receiver(BufReader::new(read)), Sender(write))
+    let stream = Arc::new(stream);
+    let receiver = Receiver {
+        stream: Arc::clone(&stream),
+        buffer: Vec::new(),
+        descriptors: VecDeque::new(),
+    };
+    (receiver, Sender(stream))
 }
 
 impl Receiver {
-    /// The next message; `None` when the peer is gone. Dropping the future may lose a message that
-    /// arrived in part, so it is only dropped together with the stream.
+    /// The next message; `None` when the peer is gone, in the middle of a line too. Safe to drop.
     pub(crate) async fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, Error> {
-        let mut line = Vec::new();
-        let read = (&mut self.0)
-            .take(LONGEST)
-            .read_until(b'\n', &mut line)
-            .await;
-        match read {
-            Ok(0) => Ok(None),
-            // A peer that died in the middle of a line said nothing.
-            Ok(_) if line.last() != Some(&b'\n') => Ok(None),
-            Ok(_) => serde_json::from_slice(&line).map(Some).map_err(|error| {
-                Error::new(
-                    ErrorKind::Incompatible,
-                    "cannot understand the supervisor's message",
-                )
-                .because(error)
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(None),
-            Err(error) => Err(
-                Error::new(ErrorKind::Internal, "cannot read from the supervisor").because(error),
-            ),
+        let mut seen = 0;
+        loop {
+            let end = self.buffer[seen..].iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end {
+                let rest = self.buffer.split_off(seen + end + 1);
+                let line = std::mem::replace(&mut self.buffer, rest);
+                return serde_json::from_slice(&line).map(Some).map_err(|error| {
+                    let message = "cannot understand the supervisor's message";
+                    Error::new(ErrorKind::Incompatible, message).because(error)
+                });
+            }
+            seen = self.buffer.len();
+            if seen > LONGEST {
+                let message = "a control message is too long";
+                return Err(Error::new(ErrorKind::Incompatible, message));
+            }
+            match self.read().await {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => {
+                    let message = "cannot read from the supervisor";
+                    return Err(Error::new(ErrorKind::Internal, message).because(error));
+                }
+            }
         }
+    }
+
+    /// The next descriptor that came with a message.
+    pub(crate) fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
+        let Self {
+            stream,
+            buffer,
+            descriptors,
+        } = self;
+        let mut receive = || {
+            let mut part = [0; PART];
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+            let mut beside = RecvAncillaryBuffer::new(&mut space);
+            let received = recvmsg(
+                stream.as_fd(),
+                &mut [IoSliceMut::new(&mut part)],
+                &mut beside,
+                RecvFlags::CMSG_CLOEXEC,
+            )?;
+            for message in beside.drain() {
+                if let RecvAncillaryMessage::ScmRights(rights) = message {
+                    descriptors.extend(rights);
+                }
+            }
+            buffer.extend_from_slice(&part[..received.bytes]);
+            Ok(received.bytes)
+        };
+        stream.async_io(Interest::READABLE, &mut receive).await
     }
 }
 
 impl Sender {
     /// Sends one message; `Gone` when the peer does not read any more.
     pub(crate) async fn send(&mut self, message: &impl Serialize) -> Result<(), Error> {
+        self.send_with(message, &[]).await
+    }
+
+    /// Sends one message with descriptors, at most three.
+    pub(crate) async fn send_with(
+        &mut self,
+        message: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Error> {
         let mut line = serde_json::to_vec(message).map_err(|error| {
             Error::new(ErrorKind::Internal, "cannot write a control message").because(error)
         })?;
         line.push(b'\n');
-        self.0.write_all(&line).await.map_err(|error| {
-            Error::new(
-                ErrorKind::Gone,
-                "the other side of the control stream is gone",
-            )
-            .because(error)
+        self.write(&line, descriptors).await.map_err(|error| {
+            let message = "the other side of the control stream is gone";
+            Error::new(ErrorKind::Gone, message).because(error)
         })
+    }
+
+    /// The descriptors go with the first byte.
+    async fn write(&self, mut line: &[u8], mut beside: &[BorrowedFd<'_>]) -> io::Result<()> {
+        while !line.is_empty() {
+            let mut send = || {
+                let mut space =
+                    [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+                let mut ancillary = SendAncillaryBuffer::new(&mut space);
+                if !beside.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(beside)) {
+                    return Err(io::Error::other("too many descriptors for one message"));
+                }
+                let parts = [IoSlice::new(line)];
+                Ok(sendmsg(
+                    self.0.as_fd(),
+                    &parts,
+                    &mut ancillary,
+                    SendFlags::NOSIGNAL,
+                )?)
+            };
+            let sent = self.0.async_io(Interest::WRITABLE, &mut send).await?;
+            line = &line[sent..];
+            beside = &[];
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STOP: Request = Request::Stop { force: true };
 
     #[tokio::test]
     async fn messages_arrive_in_order_and_the_end_is_seen() {
@@ -133,20 +249,52 @@ mod tests {
             millis: 7,
         };
         sender.send(&phase).await.unwrap();
-        sender.send(&Request::Stop).await.unwrap();
-        assert_eq!(receiver.next::<Report>().await.unwrap(), Some(phase));
-        assert_eq!(
-            receiver.next::<Request>().await.unwrap(),
-            Some(Request::Stop)
-        );
+        sender.send(&STOP).await.unwrap();
         drop(sender);
+        assert_eq!(receiver.next::<Report>().await.unwrap(), Some(phase));
+        assert_eq!(receiver.next::<Request>().await.unwrap(), Some(STOP));
+        assert_eq!(receiver.next::<Request>().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn descriptors_come_with_their_message() {
+        use std::io::{Read, Write};
+        let (a, b) = UnixStream::pair().unwrap();
+        let (_, mut sender) = split(a);
+        let (mut receiver, _keep) = split(b);
+        let (mut read, write) = io::pipe().unwrap();
+        sender.send(&STOP).await.unwrap();
+        sender.send_with(&STOP, &[write.as_fd()]).await.unwrap();
+        drop(write);
+        assert_eq!(receiver.next::<Request>().await.unwrap(), Some(STOP));
+        assert_eq!(receiver.next::<Request>().await.unwrap(), Some(STOP));
+        let mut write = std::fs::File::from(receiver.descriptor().unwrap());
+        write.write_all(b"hello").unwrap();
+        drop(write);
+        let mut text = String::new();
+        read.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+        assert!(receiver.descriptor().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_long_message_arrives_in_parts() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (_, mut sender) = split(a);
+        let (mut receiver, _keep) = split(b);
+        let text = "x".repeat(1 << 20);
+        let (sent, received) = tokio::join!(sender.send(&text), receiver.next::<String>());
+        sent.unwrap();
+        assert_eq!(received.unwrap(), Some(text));
     }
 
     #[tokio::test]
     async fn half_a_message_is_the_end_not_an_error() {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (mut receiver, _keep) = split(b);
-        a.write_all(b"{\"st").await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut a, b"{\"st")
+            .await
+            .unwrap();
         drop(a);
         assert_eq!(receiver.next::<Request>().await.unwrap(), None);
     }
@@ -155,7 +303,9 @@ mod tests {
     async fn nonsense_is_refused() {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (mut receiver, _keep) = split(b);
-        a.write_all(b"{\"launch\":1}\n").await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut a, b"{\"launch\":1}\n")
+            .await
+            .unwrap();
         let error = receiver.next::<Request>().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Incompatible);
     }

@@ -1,16 +1,17 @@
 //! The end of a supervised sandbox: undo everything, then say in the record what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use virtcontainers_store::{Lease, LeaseMode, Record};
-use virtcontainers_types::{
-    Command, ContainerId, ContainerState, Decision, ExitStatus, Fact, Input, decide,
-};
+use virtcontainers_store::{Lease, LeaseMode, Store};
+use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxId};
 
 use super::control::Report;
 use super::inbox::Wish;
 use super::{End, Hosting, Session, tell};
+use crate::end;
 use crate::error::{Context, Error, ErrorKind};
+use crate::runtime::blocking;
 use crate::undo::{self, Extent, Undoer};
 
 /// What becomes of the record.
@@ -21,7 +22,7 @@ enum Verdict {
     /// It goes.
     Remove,
     /// The container ended and the machine was taken down.
-    Stopped(ExitStatus),
+    Stopped,
     /// Something was lost.
     Failed(String),
 }
@@ -29,17 +30,25 @@ enum Verdict {
 /// Undoes the sandbox's effects and settles its record. Nothing more can be done about a failure
 /// here than to log it: the ledger keeps what was not undone, for the next call.
 pub(super) async fn finish(mut session: Session<'_>, end: End) {
+    session.inbox.news.ended.send_modify(|ended| {
+        ended.exits.clone_from(&session.exits);
+        ended.complete = true;
+    });
     let (verdict, extent, failure) = match end {
         // The creator waits for the answer, holds the lease and removes the record.
         End::BootFailed(error) => (Verdict::Leave, Extent::Delete, Some(error)),
         End::CreatorGone => (Verdict::Remove, Extent::Delete, None),
-        End::Stopped => (Verdict::Leave, Extent::Stop, None),
+        End::Stopped(told) => {
+            // Their stream is closed when this process ends, or this task.
+            told.await.unwrap_or_default();
+            (Verdict::Leave, Extent::Stop, None)
+        }
         End::Terminated => (
             Verdict::Failed("its supervisor was ended by SIGTERM".to_owned()),
             Extent::Stop,
             None,
         ),
-        End::ContainerEnded(status) => (Verdict::Stopped(status), Extent::Stop, None),
+        End::ContainerEnded => (Verdict::Stopped, Extent::Stop, None),
         End::MachineLost(exit) => (Verdict::Failed(exit.to_string()), Extent::Stop, None),
         End::AgentLost(error) => (Verdict::Failed(chain(&error)), Extent::Stop, None),
     };
@@ -93,12 +102,12 @@ async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Re
                 .remove()
                 .during(|| format!("cannot remove the record of sandbox {id}"));
         }
-        Verdict::Remove => failed(
+        Verdict::Remove => end::failed(
             lease.record(),
             "it could not be wholly cleaned up when its creator ended",
         ),
-        Verdict::Stopped(status) => stopped(lease.record(), status),
-        Verdict::Failed(why) => failed(lease.record(), &why),
+        Verdict::Stopped => end::stopped(lease.record(), &session.exits),
+        Verdict::Failed(why) => end::failed(lease.record(), &why),
     };
     if undone {
         undo::forget_stopped(&lease.ledger())?;
@@ -118,7 +127,7 @@ async fn lease(session: &mut Session<'_>) -> Result<Option<Lease>, Error> {
         let id = id.clone();
         move || store.open(&id, LeaseMode::Exclusive, "supervise", deadline)
     });
-    let stop_asked = async { while session.inbox.next().await != Wish::Stop {} };
+    let stop_asked = async { while !matches!(session.inbox.next().await, Wish::Stop { .. }) {} };
     tokio::select! {
         opened = open => {
             let opened = opened.map_err(|error| {
@@ -132,66 +141,31 @@ async fn lease(session: &mut Session<'_>) -> Result<Option<Lease>, Error> {
 
 /// Records that one of several containers ended.
 pub(super) async fn note_container_end(
-    session: &mut Session<'_>,
+    store: Arc<dyn Store>,
+    sandbox: SandboxId,
+    deadline: Duration,
     container: ContainerId,
     status: ExitStatus,
-) {
-    let noted = async {
-        let Some(mut lease) = lease(session).await? else {
-            return Ok(());
-        };
+) -> Result<(), Error> {
+    blocking(move || {
+        let mut lease = store
+            .open(&sandbox, LeaseMode::Exclusive, "supervise", deadline)
+            .during(|| format!("cannot take the lease of sandbox {sandbox}"))?;
         let mut record = lease.record().clone();
-        for known in record
-            .containers
-            .iter_mut()
-            .filter(|known| known.id == container)
-        {
-            known.state = ContainerState::Stopped;
-            known.exit_status = Some(status);
+        let mut known = record.containers.iter_mut().map(|known| &mut known.status);
+        match known.find(|known| known.id == container) {
+            Some(known) if known.state != ContainerState::Stopped => {
+                known.state = ContainerState::Stopped;
+                known.exit_status = Some(status);
+            }
+            // Its creation was given up, or its end is recorded.
+            Some(_) | None => return Ok(()),
         }
         lease
             .commit(record)
             .during(|| format!("cannot store the end of container {container}"))
-    };
-    let noted: Result<(), Error> = noted.await;
-    if let Err(error) = noted {
-        tracing::error!(%error, "the end of a container cannot be recorded");
-    }
-}
-
-fn stopped(record: &Record, status: ExitStatus) -> Record {
-    let mut record = ended(record, status);
-    for input in [
-        Input::Command(Command::Stop),
-        Input::Fact(Fact::MachineExited),
-    ] {
-        if let Decision::Become(state) = decide(Some(record.state), input) {
-            record.state = state;
-        }
-    }
-    record
-}
-
-fn failed(record: &Record, why: &str) -> Record {
-    let mut record = ended(record, ExitStatus::LOST);
-    if let Decision::Become(state) = decide(Some(record.state), Input::Fact(Fact::MachineExited)) {
-        record.state = state;
-    }
-    record.failure = Some(why.to_owned());
-    record
-}
-
-fn ended(record: &Record, status: ExitStatus) -> Record {
-    let mut record = record.clone();
-    record.supervisor = None;
-    record.machine = None;
-    for container in &mut record.containers {
-        if container.state != ContainerState::Stopped {
-            container.state = ContainerState::Stopped;
-            container.exit_status = Some(status);
-        }
-    }
-    record
+    })
+    .await
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

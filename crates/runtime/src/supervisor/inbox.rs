@@ -1,40 +1,86 @@
-//! What reaches a supervisor from outside: its creator's end, and requests to stop it.
+//! What reaches a supervisor from outside: its creator's end, signals, and what callers ask on its
+//! socket.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use virtcontainers_types::ContainerId;
 
 use super::Hosting;
-use super::control::{self, Receiver, Request};
+use super::control::{self, Exits, Receiver, Report, Request, Sender};
+use super::socket;
 use crate::error::{Error, ErrorKind};
-use crate::paths::SUPERVISOR_SOCKET;
+use crate::options::ContainerIo;
 
 /// How many callers may be connected at a time; more wait.
 const MOST_CALLERS: usize = 256;
+/// Events of containers that ran out of memory which a slow listener may miss at most.
+const MOST_EVENTS: usize = 64;
 
 /// Something that a supervisor is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Wish {
     /// The creator closed its stream, or died.
     CreatorGone,
     /// Somebody who holds the lease asks for the end.
-    Stop,
+    Stop {
+        /// At once, without asking the guest.
+        force: bool,
+        /// Resolves when the caller was told how containers ended, or is gone.
+        told: oneshot::Receiver<()>,
+    },
     /// The process got SIGTERM.
     Terminate,
+    /// A container was created that is to be waited for.
+    Watch(Watch),
+}
+
+/// A container that is to be waited for.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) container: ContainerId,
+    pub(super) terminal: bool,
+    pub(super) io: ContainerIo,
+    /// Told when it is watched.
+    pub(super) watched: oneshot::Sender<()>,
+}
+
+/// What the supervisor lets everybody know who asks.
+#[derive(Debug)]
+pub(super) struct News {
+    /// The containers that ended.
+    pub(super) ended: watch::Sender<Ended>,
+    /// The containers that ran out of memory.
+    pub(super) out_of_memory: broadcast::Sender<ContainerId>,
+}
+
+/// How containers ended so far.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) exits: Exits,
+    /// The sandbox is at its end; there will be no more.
+    pub(super) complete: bool,
+}
+
+impl News {
+    fn new() -> Self {
+        Self {
+            ended: watch::Sender::new(Ended::default()),
+            out_of_memory: broadcast::Sender::new(MOST_EVENTS),
+        }
+    }
 }
 
 /// Where wishes arrive. Dropping it closes all callers' streams.
 #[derive(Debug)]
 pub(super) struct Inbox {
     wishes: mpsc::Receiver<Wish>,
+    pub(super) news: Arc<News>,
     _tasks: JoinSet<()>,
 }
 
@@ -46,11 +92,12 @@ impl Inbox {
         directory: &Path,
         hosting: Hosting,
     ) -> Result<Self, Error> {
-        let listener = bind(directory).map_err(|error| {
+        let listener = socket::bind(directory).map_err(|error| {
             let message = format!("cannot listen in {}", directory.display());
             Error::new(ErrorKind::Internal, message).because(error)
         })?;
         let (sender, wishes) = mpsc::channel(MOST_CALLERS);
+        let news = Arc::new(News::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_creator(creator, sender.clone()));
         if hosting == Hosting::Process {
@@ -59,9 +106,10 @@ impl Inbox {
             })?;
             tasks.spawn(watch_signal(terminate, sender.clone()));
         }
-        tasks.spawn(listen(listener, sender));
+        tasks.spawn(listen(listener, sender, Arc::clone(&news)));
         Ok(Self {
             wishes,
+            news,
             _tasks: tasks,
         })
     }
@@ -77,8 +125,8 @@ impl Inbox {
 
 async fn watch_creator(mut creator: Receiver, wishes: mpsc::Sender<Wish>) {
     let wish = match creator.next::<Request>().await {
-        Ok(Some(Request::Stop)) => Wish::Stop,
-        Ok(Some(Request::Begin(_)) | None) | Err(_) => Wish::CreatorGone,
+        // The creator asks on the socket, like everybody.
+        Ok(_) | Err(_) => Wish::CreatorGone,
     };
     // A supervisor that is ending does not listen any more, which is as good.
     wishes.send(wish).await.unwrap_or_default();
@@ -90,13 +138,13 @@ async fn watch_signal(mut terminate: Signal, wishes: mpsc::Sender<Wish>) {
     }
 }
 
-async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>) {
+async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>, news: Arc<News>) {
     let mut callers = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if callers.len() < MOST_CALLERS => match accepted {
                 Ok((stream, _)) => {
-                    callers.spawn(serve(stream, wishes.clone()));
+                    callers.spawn(serve(stream, wishes.clone(), Arc::clone(&news)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the supervisor's socket failed");
@@ -108,71 +156,97 @@ async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>) {
     }
 }
 
-/// A caller either asks for the end, or just keeps its stream open to see it.
-async fn serve(stream: UnixStream, wishes: mpsc::Sender<Wish>) {
-    let (mut receiver, sender) = control::split(stream);
-    while let Ok(Some(request)) = receiver.next::<Request>().await {
-        if request == Request::Stop {
-            wishes.send(Wish::Stop).await.unwrap_or_default();
-        }
-    }
-    drop(sender);
-}
-
-/// Asks the supervisor in `directory` to end its sandbox, and waits until it is gone. `false`:
-/// there is none any more. The caller holds the exclusive lease.
-///
-/// Errors: `Timeout`.
-pub(crate) async fn ask_to_stop(directory: &Path, deadline: Duration) -> Result<bool, Error> {
-    let Ok(stream) = connect(directory).await else {
-        return Ok(false);
-    };
+/// A caller asks one thing after the other, each after the last answer, or just keeps its stream
+/// open to see the end.
+async fn serve(stream: UnixStream, wishes: mpsc::Sender<Wish>, news: Arc<News>) {
     let (mut receiver, mut sender) = control::split(stream);
-    let asked = async {
-        if sender.send(&Request::Stop).await.is_ok() {
-            // It says nothing; it closes the stream when all is undone.
-            while let Ok(Some(_)) = receiver.next::<Request>().await {}
+    while let Ok(Some(request)) = receiver.next::<Request>().await {
+        let streams = [(); 3].map(|()| receiver.descriptor());
+        let served = tokio::select! {
+            served = answer(request, streams, &mut sender, &wishes, &news) => served,
+            // It left, or talks out of turn.
+            _ = receiver.next::<Request>() => return,
+        };
+        if served.is_err() {
+            return;
         }
-    };
-    timeout(deadline, asked).await.map(|()| true).map_err(|_| {
-        let message = format!("the supervisor did not end within {} s", deadline.as_secs());
-        Error::new(ErrorKind::Timeout, message)
-    })
-}
-
-/// Waits until the supervisor in `directory` is gone; at once when there is none. Safe to drop.
-pub(crate) async fn wait_for_end(directory: &Path) {
-    if let Ok(mut stream) = connect(directory).await {
-        let mut byte = [0];
-        while let Ok(1..) = stream.read(&mut byte).await {}
     }
 }
 
-/// Socket names are limited to 107 bytes (unix(7)), paths are not: the directory is reached through
-/// a descriptor.
-fn short_name(directory: &Path) -> std::io::Result<(OwnedFd, String)> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
-    let name = format!(
-        "/proc/self/fd/{}/{SUPERVISOR_SOCKET}",
-        directory.as_raw_fd()
-    );
-    Ok((directory, name))
+async fn answer(
+    request: Request,
+    [stdin, stdout, stderr]: [Option<OwnedFd>; 3],
+    sender: &mut Sender,
+    wishes: &mpsc::Sender<Wish>,
+    news: &News,
+) -> Result<(), Error> {
+    let over = || Error::new(ErrorKind::Gone, "the supervisor is ending");
+    match request {
+        Request::Begin(_) => {
+            let message = "a supervisor begins once";
+            Err(Error::new(ErrorKind::Invalid, message))
+        }
+        Request::Stop { force } => {
+            let (_telling, told) = oneshot::channel();
+            let stop = Wish::Stop { force, told };
+            wishes.send(stop).await.unwrap_or_default();
+            let exits = exits(news, |_| false).await;
+            sender.send(&Report::Exits(exits)).await
+        }
+        Request::Watch {
+            container,
+            terminal,
+        } => {
+            let (watched, done) = oneshot::channel();
+            let watch = Watch {
+                container,
+                terminal,
+                io: ContainerIo::new(stdin, stdout, stderr),
+                watched,
+            };
+            wishes.send(Wish::Watch(watch)).await.map_err(|_| over())?;
+            done.await.map_err(|_| over())?;
+            sender.send(&Report::Done).await
+        }
+        Request::Await { container } => {
+            let exits = exits(news, |ended| ended.exits.contains_key(&container)).await;
+            sender.send(&Report::Exits(exits)).await
+        }
+        Request::OutOfMemory => tell_out_of_memory(sender, news).await,
+    }
 }
 
-fn bind(directory: &Path) -> std::io::Result<UnixListener> {
-    let (_keep, name) = short_name(directory)?;
-    UnixListener::bind(name)
+/// The exits so far, once `enough` of them are there or no more will be.
+async fn exits(news: &News, enough: impl Fn(&Ended) -> bool) -> Exits {
+    let mut ended = news.ended.subscribe();
+    let seen = ended
+        .wait_for(|ended| ended.complete || enough(ended))
+        .await
+        .map(|ended| ended.exits.clone());
+    seen.unwrap_or_default()
 }
 
-async fn connect(directory: &Path) -> std::io::Result<UnixStream> {
-    let (_keep, name) = short_name(directory)?;
-    UnixStream::connect(name).await
+async fn tell_out_of_memory(sender: &mut Sender, news: &News) -> Result<(), Error> {
+    use broadcast::error::RecvError;
+    let mut events = news.out_of_memory.subscribe();
+    sender.send(&Report::Done).await?;
+    loop {
+        match events.recv().await {
+            Ok(container) => sender.send(&Report::OutOfMemory(container)).await?,
+            Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events were missed"),
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::client;
     use super::*;
+
+    const LONG: Duration = Duration::from_secs(10);
 
     fn inbox(directory: &Path) -> (Inbox, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -187,9 +261,11 @@ mod tests {
     #[tokio::test]
     async fn the_creators_end_is_a_wish() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut inbox, creator) = inbox(directory.path());
-        drop(creator);
-        assert_eq!(inbox.next().await, Wish::CreatorGone);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (receiver, _sender) = control::split(theirs);
+        let mut inbox = Inbox::open(receiver, directory.path(), Hosting::Task).unwrap();
+        drop(ours);
+        assert!(matches!(inbox.next().await, Wish::CreatorGone));
     }
 
     #[tokio::test]
@@ -199,13 +275,45 @@ mod tests {
         let deep = directory.path().join("d".repeat(200));
         std::fs::create_dir(&deep).unwrap();
         let (mut inbox, _creator) = inbox(&deep);
-        let asked = ask_to_stop(&deep, Duration::from_secs(10));
+        let container = ContainerId::new("c").unwrap();
+        let asked = client::ask_to_stop(&deep, false, LONG);
         let supervised = async {
-            assert_eq!(inbox.next().await, Wish::Stop);
+            let Wish::Stop { force: false, told } = inbox.next().await else {
+                panic!("not a stop");
+            };
+            inbox.news.ended.send_modify(|ended| {
+                ended
+                    .exits
+                    .insert(container.clone(), virtcontainers_types::ExitStatus(3));
+                ended.complete = true;
+            });
+            told.await.unwrap_err();
             drop(inbox);
         };
         let (asked, ()) = tokio::join!(asked, supervised);
-        assert!(asked.unwrap());
-        assert!(!ask_to_stop(&deep, Duration::from_secs(10)).await.unwrap());
+        let exits = asked.unwrap().unwrap();
+        assert_eq!(exits[&container].0, 3);
+        assert!(
+            client::ask_to_stop(&deep, true, LONG)
+                .await
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_learn_of_the_end_of_a_container() {
+        let directory = tempfile::tempdir().unwrap();
+        let (inbox, _creator) = inbox(directory.path());
+        let container = ContainerId::new("c").unwrap();
+        let ends = async {
+            inbox.news.ended.send_modify(|ended| {
+                ended
+                    .exits
+                    .insert(container.clone(), virtcontainers_types::ExitStatus(7));
+            });
+        };
+        let (status, ()) = tokio::join!(client::await_exit(directory.path(), &container), ends);
+        assert_eq!(status.unwrap().map(|status| status.0), Some(7));
     }
 }

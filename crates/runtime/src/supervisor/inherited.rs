@@ -34,11 +34,8 @@ impl SupervisorStart {
     /// Errors: `Invalid` when the process was not started as a supervisor.
     pub fn take() -> Result<Self, Error> {
         let control = UnixStream::from(take(CONTROL)?);
-        let io = ContainerIo {
-            stdin: Some(take(CONTROL + 1)?),
-            stdout: Some(take(CONTROL + 2)?),
-            stderr: Some(take(CONTROL + 3)?),
-        };
+        let (stdin, stdout, stderr) = (take(CONTROL + 1)?, take(CONTROL + 2)?, take(CONTROL + 3)?);
+        let io = ContainerIo::new(Some(stdin), Some(stdout), Some(stderr));
         let preamble = read_line(&control)?;
         let preamble = serde_json::from_slice(&preamble).map_err(|error| {
             Error::new(ErrorKind::Incompatible, "cannot understand the creator").because(error)

@@ -1,7 +1,6 @@
 //! The creator's side: starting a supervisor, and hearing how the boot goes.
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use super::control::{self, Begin, Receiver, Report, Request, Sender, Up};
 use super::{Hosting, supervise};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
-use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram};
+use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram, null};
 use crate::undo::Effect;
 
 /// The tag of the supervisor's mark.
@@ -50,41 +49,54 @@ pub(crate) async fn start(
     begin: Begin,
     io: ContainerIo,
 ) -> Result<Starting, Error> {
+    match &host.supervision {
+        Supervision::Process(program) => start_process(program, ledger, begin, io).await,
+        Supervision::Task => start_task(host, begin, io),
+    }
+}
+
+async fn start_process(
+    program: &SupervisorProgram,
+    ledger: &Ledger,
+    begin: Begin,
+    io: ContainerIo,
+) -> Result<Starting, Error> {
     let (ours, theirs) = StdUnixStream::pair().map_err(internal)?;
-    let (identity, child) = match &host.supervision {
-        Supervision::Process(program) => {
-            let mark = Mark::new(&begin.plan.nonce, TAG);
-            Effect::Supervisor(mark.clone()).enter(ledger)?;
-            let child = spawn(program, &begin, &mark, theirs, io)?;
-            send_preamble(&ours, program)?;
-            (child.identity(), Some(child))
-        }
-        Supervision::Task => {
-            let host = Arc::clone(host);
-            let theirs = asynchronous(theirs)?;
-            tokio::spawn(async move {
-                if let Err(error) = supervise(&host, theirs, io, Hosting::Task).await {
-                    tracing::error!(%error, "the supervisor cannot begin");
-                }
-            });
-            (
-                Identity::current().during(|| "cannot tell our own process".to_owned())?,
-                None,
-            )
-        }
-    };
+    let mark = Mark::new(&begin.plan.nonce, TAG);
+    Effect::Supervisor(mark.clone()).enter(ledger)?;
+    let child = spawn(program, &begin, &mark, theirs, io)?;
+    send_preamble(&ours, program)?;
     let (receiver, mut sender) = control::split(asynchronous(ours)?);
     sender.send(&Request::Begin(Box::new(begin))).await?;
-    let identity = ProcessIdentity {
-        pid: identity.pid,
-        start_time: identity.start_time,
-    };
     Ok(Starting {
-        identity,
+        identity: identity(child.identity()),
         receiver,
         sender,
-        child,
+        child: Some(child),
     })
+}
+
+fn start_task(host: &Arc<Host>, begin: Begin, io: ContainerIo) -> Result<Starting, Error> {
+    let (ours, theirs) = UnixStream::pair().map_err(internal)?;
+    let ourselves = Identity::current().during(|| "cannot tell our own process".to_owned())?;
+    let host = Arc::clone(host);
+    let control = control::split(theirs);
+    tokio::spawn(async move {
+        if let Err(error) = supervise(&host, begin, control, io, Hosting::Task).await {
+            tracing::error!(%error, "the supervisor cannot begin");
+        }
+    });
+    let (receiver, sender) = control::split(ours);
+    Ok(Starting {
+        identity: identity(ourselves),
+        receiver,
+        sender,
+        child: None,
+    })
+}
+
+fn identity(Identity { pid, start_time }: Identity) -> ProcessIdentity {
+    ProcessIdentity { pid, start_time }
 }
 
 impl Starting {
@@ -117,6 +129,8 @@ impl Starting {
                     reap(child).await;
                     return Err(error.into());
                 }
+                // Answers to callers on the socket do not come here.
+                Some(Report::Done | Report::Exits(_) | Report::OutOfMemory(_)) => {}
                 None => return Err(died(child).await),
             }
         }
@@ -182,23 +196,11 @@ fn spawn(
     }
     launcher.pass(control.into());
     for stream in [io.stdin, io.stdout, io.stderr] {
-        launcher.pass(or_null(stream)?);
+        launcher.pass(stream.map_or_else(null, Ok)?);
     }
     launcher
         .spawn()
         .during(|| "cannot start the supervisor".to_owned())
-}
-
-fn or_null(stream: Option<OwnedFd>) -> Result<OwnedFd, Error> {
-    match stream {
-        Some(stream) => Ok(stream),
-        None => std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map(OwnedFd::from)
-            .map_err(internal),
-    }
 }
 
 fn send_preamble(mut stream: &StdUnixStream, program: &SupervisorProgram) -> Result<(), Error> {

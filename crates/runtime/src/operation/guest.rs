@@ -1,0 +1,165 @@
+//! Processes in a container: signals, more of them, and lists.
+
+use tracing::instrument;
+use virtcontainers_agent::ProcessRef;
+use virtcontainers_agent_proto::LIST_PROCESSES_FEATURE;
+use virtcontainers_types::{
+    ContainerId, ExecId, ExitStatus, Operation, ProcessEntry, SandboxId, check,
+};
+
+use crate::error::{Context, Error, ErrorKind};
+use crate::exec::{ExecProcess, ExecRequest};
+use crate::runtime::Runtime;
+
+const SIGKILL: u32 = 9;
+
+impl Runtime {
+    /// Sends a signal to the init process of a container, or to all its processes. SIGKILL for what
+    /// is gone already succeeds.
+    ///
+    /// It takes no lock, so that nothing keeps it from being sent. Errors: `NotFound`, `WrongState`,
+    /// `Gone`; `Unsupported` for another signal than SIGKILL to all. Safe to drop; the signal may
+    /// still arrive.
+    #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %container, signal, all))]
+    pub async fn kill_container(
+        &self,
+        id: &SandboxId,
+        container: &ContainerId,
+        signal: u32,
+        all: bool,
+    ) -> Result<(), Error> {
+        let summary = self.peek(id).await?;
+        let mut known = summary.containers.iter();
+        let Some(known) = known.find(|known| known.id == *container) else {
+            let message = format!("sandbox {id} has no container {container}");
+            return Err(Error::new(ErrorKind::NotFound, message).of(id));
+        };
+        let operation = Operation::KillContainer;
+        let sent = async {
+            check(operation, summary.state, known.state).map_err(|refusal| {
+                let message = format!("container {container}: {refusal}");
+                Error::new(refusal.kind(), message).of(id)
+            })?;
+            let agent = self.connect_to(id, summary.machine.as_ref()).await?;
+            let sent = match all && signal == SIGKILL {
+                true => agent.kill_all(container).await,
+                false if all => {
+                    let message = format!(
+                        "only SIGKILL can be sent to all processes, and {signal} is another signal"
+                    );
+                    return Err(Error::new(ErrorKind::Unsupported, message).of(id));
+                }
+                false => {
+                    let process = ProcessRef::init(container.clone());
+                    agent.signal_process(&process, signal).await
+                }
+            };
+            sent.during(|| format!("cannot send signal {signal} to container {container}"))
+                .map_err(|error| error.of(id))
+        };
+        match sent.await {
+            Err(error)
+                if signal == SIGKILL
+                    && matches!(
+                        error.kind(),
+                        ErrorKind::WrongState | ErrorKind::Gone | ErrorKind::NotFound
+                    ) =>
+            {
+                tracing::debug!(%error, "what is gone needs no SIGKILL");
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    /// Starts one more process in a container that runs.
+    ///
+    /// Errors: `NotFound`; `WrongState` unless the sandbox runs; `Gone`; what the guest says about a
+    /// process that it cannot make. Dropping the future may leave the process running.
+    #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %request.container))]
+    pub async fn enter_container(
+        &self,
+        id: &SandboxId,
+        request: ExecRequest,
+    ) -> Result<ExecProcess, Error> {
+        let operation = Operation::EnterContainer;
+        let record = self.load(operation, id, Some(&request.container)).await?;
+        let exec = ExecId::new(format!("exec-{}", &crate::clock::nonce()?[..12]))
+            .during(|| "cannot name a process".to_owned())?;
+        let agent = self.connect_agent(&record).await?;
+        let facts = record.guest.unwrap_or_default();
+        ExecProcess::start(agent, &facts, exec, request)
+            .await
+            .map_err(|error| error.of(id))
+    }
+
+    /// Lists the processes of a running container.
+    ///
+    /// Errors: `NotFound`, `WrongState`, `Gone`; `Unsupported` when the guest's agent has no such
+    /// call: exec `ps` then. Safe to drop.
+    #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %container))]
+    pub async fn process_list_container(
+        &self,
+        id: &SandboxId,
+        container: &ContainerId,
+    ) -> Result<Vec<ProcessEntry>, Error> {
+        let operation = Operation::ProcessListContainer;
+        let record = self.load(operation, id, Some(container)).await?;
+        let features = record.guest.iter().flat_map(|facts| &facts.features);
+        if !features
+            .into_iter()
+            .any(|word| word == LIST_PROCESSES_FEATURE)
+        {
+            let message = format!(
+                "the agent in sandbox {id} cannot list processes: run `ps` in the container"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message).of(id));
+        }
+        let agent = self.connect_agent(&record).await?;
+        let listed = agent.list_processes(container).await;
+        let listed = listed.during(|| format!("cannot list the processes of {container}"))?;
+        Ok(listed
+            .into_iter()
+            .map(|process| ProcessEntry {
+                pid: process.pid,
+                ppid: process.ppid,
+                uid: process.uid,
+                cpu_ms: u64::try_from(process.cpu_time.as_millis()).unwrap_or(u64::MAX),
+                rss: process.resident,
+                command: process.args.join(" "),
+            })
+            .collect())
+    }
+
+    /// Waits until the init process of a container has ended, and gives its status; at once when it
+    /// has. No lock is held meanwhile. Safe to drop and to repeat.
+    ///
+    /// Errors: `NotFound`; `Gone` when the machine is lost before the end was seen.
+    #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %container))]
+    pub async fn wait_container(
+        &self,
+        id: &SandboxId,
+        container: &ContainerId,
+    ) -> Result<ExitStatus, Error> {
+        let missing = || {
+            let message = format!("sandbox {id} has no container {container}");
+            Error::new(ErrorKind::NotFound, message).of(id)
+        };
+        let known = self.status_container(id, container).await?;
+        if let Some(status) = known.ok_or_else(missing)?.exit_status {
+            return Ok(status);
+        }
+        let directory = self.host.layout.machine(id);
+        let waited = crate::supervisor::client::await_exit(&directory, container).await;
+        if let Ok(Some(status)) = waited {
+            return Ok(status);
+        }
+        // Its supervisor is ending: what it saw is in the record when it is gone.
+        crate::supervisor::client::wait_for_end(&directory).await;
+        let known = self.status_container(id, container).await?;
+        known.ok_or_else(missing)?.exit_status.ok_or_else(|| {
+            let message = format!("the end of container {container} was not seen");
+            Error::new(ErrorKind::Gone, message).of(id)
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Settling what an interrupted operation left half-done.
+
+use virtcontainers_store::{Lease, Record};
+use virtcontainers_types::{ContainerId, SandboxState};
+
+use crate::error::{Context, Error, ErrorKind};
+use crate::intent::{self, Intent, Numbered};
+use crate::runtime::Runtime;
+
+const SIGKILL: u32 = 9;
+
+impl Runtime {
+    /// Whether an interrupted operation left something to settle.
+    pub(crate) fn is_unsettled(lease: &Lease) -> Result<bool, Error> {
+        let pending = intent::pending(&lease.ledger(), lease.record().settled)?;
+        Ok(!pending.intents.is_empty())
+    }
+
+    /// Takes back what an interrupted operation did to the guest, or carries it on. The lease is
+    /// exclusive and its sandbox no orphan. Safe to drop and to repeat.
+    ///
+    /// Errors: what the guest or the store say; the rest stays pending.
+    pub(crate) async fn settle(&self, lease: &mut Lease) -> Result<(), Error> {
+        let ledger = lease.ledger();
+        let pending = intent::pending(&ledger, lease.record().settled)?;
+        if !pending.outdated.is_empty() {
+            ledger
+                .forget(&pending.outdated)
+                .during(|| "cannot shorten the ledger of the sandbox".to_owned())?;
+        }
+        let Some(last) = pending.intents.last().map(|intent| intent.number) else {
+            return Ok(());
+        };
+        let id = lease.id().clone();
+        tracing::warn!(sandbox = %id, intents = ?pending.intents, "settling an interrupted operation");
+        let stopping = pending.intents.iter().any(|one| one.intent == Intent::Stop);
+        let live = lease.record().state.is_live();
+        if stopping && live {
+            return self.take_down(lease, last, false).await;
+        }
+        if live {
+            for Numbered { intent, .. } in pending.intents.iter().rev() {
+                self.take_back(lease.record(), intent)
+                    .await
+                    .map_err(|error| {
+                        let message = format!(
+                            "cannot settle what an interrupted operation left of sandbox {id}; \
+                             delete it with force if this stays so"
+                        );
+                        Error::new(error.kind(), message).because(error).of(&id)
+                    })?;
+            }
+        }
+        let mut record = lease.record().clone();
+        record.settled = last;
+        lease
+            .commit(record)
+            .during(|| format!("cannot store sandbox {id}"))
+    }
+
+    async fn take_back(&self, record: &Record, intent: &Intent) -> Result<(), Error> {
+        match intent {
+            // Without a machine there is nothing to stop.
+            Intent::Stop => Ok(()),
+            Intent::Pause | Intent::Resume => self.turn_machine(record).await,
+            Intent::CreateContainer(container) => {
+                self.remove_from_guest(record, container).await?;
+                self.unshare(record, container)
+            }
+            Intent::StartContainer(container) => {
+                let agent = self.connect_agent(record).await?;
+                let killed = agent.kill_all(container).await;
+                tolerate_gone(killed).during(|| format!("cannot end container {container}"))
+            }
+            Intent::PauseContainer(container) => {
+                let agent = self.connect_agent(record).await?;
+                let thawed = agent.resume_container(container).await;
+                tolerate_gone(thawed).during(|| format!("cannot thaw container {container}"))
+            }
+            Intent::ResumeContainer(container) => {
+                let agent = self.connect_agent(record).await?;
+                let frozen = agent.pause_container(container).await;
+                tolerate_gone(frozen).during(|| format!("cannot freeze container {container}"))
+            }
+            Intent::UpdateContainer(container) => {
+                let limits = record
+                    .containers
+                    .iter()
+                    .find(|known| known.status.id == *container);
+                match limits {
+                    Some(limits) => self.apply_limits(record, limits).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Makes the machine's CPUs do what the record says.
+    async fn turn_machine(&self, record: &Record) -> Result<(), Error> {
+        let machine = self.machine(record).await?;
+        let turned = match record.state {
+            SandboxState::Paused => machine.pause().await,
+            _ => machine.resume().await,
+        };
+        match turned {
+            // It does already.
+            Err(error) if error.kind() == ErrorKind::WrongState => Ok(()),
+            turned => turned.during(|| format!("cannot turn the machine of {}", record.id())),
+        }
+    }
+
+    /// Kills a container in the guest and removes it; succeeds when there is none.
+    pub(crate) async fn remove_from_guest(
+        &self,
+        record: &Record,
+        container: &ContainerId,
+    ) -> Result<(), Error> {
+        let agent = self.connect_agent(record).await?;
+        if let Err(error) = agent.kill_all(container).await {
+            tracing::debug!(%error, %container, signal = SIGKILL, "cannot be killed");
+        }
+        let removed = agent
+            .remove_container(container, self.deadlines().stop_guest)
+            .await;
+        tolerate_gone(removed).during(|| format!("the guest cannot remove container {container}"))
+    }
+}
+
+/// The guest does not know the container: all the better.
+fn tolerate_gone(
+    result: Result<(), virtcontainers_agent::Error>,
+) -> Result<(), virtcontainers_agent::Error> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}

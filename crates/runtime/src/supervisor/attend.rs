@@ -1,0 +1,203 @@
+//! A sandbox that is up: its containers are waited for and their streams carried, until something
+//! ends it.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use virtcontainers_agent::ProcessRef;
+use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Lifetime};
+
+use super::control::Exits;
+use super::inbox::{News, Watch, Wish};
+use super::{End, Session, carry, finish};
+use crate::Agent;
+use crate::boot::Ready;
+use crate::error::{Error, ErrorKind};
+use crate::options::ContainerIo;
+
+/// How long the end of the machine may follow the loss of its agent and still be its cause.
+const CAUSE_WINDOW: Duration = Duration::from_millis(500);
+
+type Carried = (ContainerId, Result<ExitStatus, Error>);
+
+/// The containers that are waited for.
+#[derive(Debug)]
+struct Containers {
+    agent: Agent,
+    facts: GuestFacts,
+    carried: JoinSet<Carried>,
+    waiting: BTreeSet<ContainerId>,
+    news: Arc<News>,
+}
+
+impl Containers {
+    fn new(ready: &Ready, news: &Arc<News>) -> Self {
+        Self {
+            agent: Arc::clone(&ready.agent),
+            facts: ready.facts.clone(),
+            carried: JoinSet::new(),
+            waiting: BTreeSet::new(),
+            news: Arc::clone(news),
+        }
+    }
+
+    fn watch(&mut self, container: ContainerId, terminal: bool, io: ContainerIo) {
+        let process = ProcessRef::init(container.clone());
+        let carrier = carry::Carrier::new(Arc::clone(&self.agent), process, terminal, &self.facts);
+        // A container may have had this id before.
+        self.news.ended.send_if_modified(|ended| {
+            ended.exits.remove(&container);
+            false
+        });
+        self.waiting.insert(container.clone());
+        self.carried
+            .spawn(async move { (container, carrier.carry(io).await) });
+    }
+
+    /// The next container that ended; waits for ever when there is none. Safe to drop.
+    async fn next(&mut self) -> Result<(ContainerId, ExitStatus), Error> {
+        match self.carried.join_next().await {
+            Some(Ok((container, Ok(status)))) => {
+                self.waiting.remove(&container);
+                Ok((container, status))
+            }
+            Some(Ok((_, Err(error)))) => Err(error),
+            Some(Err(error)) => {
+                Err(Error::new(ErrorKind::Internal, "a stream task died").because(error))
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Kills all containers, lets the rest of their output arrive, and ends the guest.
+    async fn wind_down(&mut self, exits: &mut Exits) {
+        for container in &self.waiting {
+            if let Err(error) = self.agent.kill_all(container).await {
+                tracing::debug!(%error, %container, "cannot be killed");
+            }
+        }
+        while !self.waiting.is_empty() {
+            match self.next().await {
+                Ok((container, status)) => {
+                    exits.insert(container, status);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the end of a container was not seen");
+                    return;
+                }
+            }
+        }
+        if let Err(error) = self.agent.destroy_sandbox().await {
+            tracing::debug!(%error, "the guest did not end as asked");
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Waits for whatever ends the sandbox.
+    pub(super) async fn attend(&mut self, ready: &Ready, io: ContainerIo) -> End {
+        let mut containers = Containers::new(ready, &self.inbox.news);
+        let mut io = Some(io);
+        for container in &self.begin.config.containers {
+            let io = io.take().unwrap_or_default();
+            containers.watch(container.id.clone(), container.has_terminal(), io);
+        }
+        let events = tokio::spawn(tell_out_of_memory(
+            Arc::clone(&ready.agent),
+            Arc::clone(&self.inbox.news),
+        ));
+        let mut lost = pin!(ready.lost());
+        // Beside the loop: whoever holds the lease may be asking for something here.
+        let mut notes = JoinSet::new();
+        let end = loop {
+            tokio::select! {
+                exit = &mut lost => break End::MachineLost(exit),
+                ended = containers.next() => match ended {
+                    Ok((container, status)) => {
+                        self.exits.insert(container.clone(), status);
+                        if self.ends_with(&container) {
+                            break End::ContainerEnded;
+                        }
+                        notes.spawn(self.note_end(container, status));
+                    }
+                    // The machine's end is the better explanation, if it follows.
+                    Err(error) => break match timeout(CAUSE_WINDOW, &mut lost).await {
+                        Ok(exit) => End::MachineLost(exit),
+                        Err(_) => End::AgentLost(error),
+                    },
+                },
+                Some(_) = notes.join_next() => {}
+                wish = self.inbox.next() => match wish {
+                    Wish::Stop { force, told } => {
+                        if !force {
+                            let patience = self.begin.plan.machine.deadlines.stop_guest;
+                            if timeout(patience, containers.wind_down(&mut self.exits)).await.is_err() {
+                                tracing::warn!("the guest did not end its containers in time");
+                            }
+                        }
+                        break End::Stopped(told);
+                    }
+                    Wish::Terminate => break End::Terminated,
+                    Wish::CreatorGone if self.begin.plan.attachment == Attachment::Attached => {
+                        break End::CreatorGone;
+                    }
+                    Wish::CreatorGone => {}
+                    Wish::Watch(Watch { container, terminal, io, watched }) => {
+                        self.exits.remove(&container);
+                        containers.watch(container, terminal, io);
+                        // Nobody waits any more if its creator died; it is watched all the same.
+                        watched.send(()).unwrap_or_default();
+                    }
+                },
+            }
+        };
+        events.abort();
+        end
+    }
+
+    /// Records the end of a container, then tells those who wait for it: they find the record up to
+    /// date.
+    fn note_end(
+        &self,
+        container: ContainerId,
+        status: ExitStatus,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let noted = finish::note_container_end(
+            Arc::clone(&self.host.store),
+            self.begin.config.id.clone(),
+            self.begin.plan.machine.deadlines.lock,
+            container.clone(),
+            status,
+        );
+        let news = Arc::clone(&self.inbox.news);
+        async move {
+            if let Err(error) = noted.await {
+                tracing::error!(%error, "the end of a container cannot be recorded");
+            }
+            news.ended.send_modify(|ended| {
+                ended.exits.insert(container, status);
+            });
+        }
+    }
+
+    /// Whether the sandbox ends with this container.
+    fn ends_with(&self, container: &ContainerId) -> bool {
+        let first = self.begin.config.containers.first();
+        self.begin.config.lifetime == Lifetime::FirstContainer
+            && first.is_some_and(|first| first.id == *container)
+    }
+}
+
+async fn tell_out_of_memory(agent: Agent, news: Arc<News>) {
+    while let Ok(Some(container)) = agent.get_oom_event().await {
+        tracing::warn!(container, "the container ran out of memory");
+        if let Ok(container) = ContainerId::new(container) {
+            // Nobody may be listening.
+            news.out_of_memory.send(container).unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What other processes ask of a sandbox's supervisor, on the socket in its directory.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use virtcontainers_types::{ContainerId, ExitStatus};
+
+use super::control::{self, Exits, Receiver, Report, Request, Sender};
+use super::socket;
+use crate::error::{Error, ErrorKind};
+use crate::options::{ContainerIo, null};
+
+/// Asks the supervisor in `directory` to end its sandbox, and waits until it is gone. `None`:
+/// there is none any more; else how the containers ended that it saw. The caller holds the
+/// exclusive lease.
+///
+/// Errors: `Timeout`.
+pub(crate) async fn ask_to_stop(
+    directory: &Path,
+    force: bool,
+    deadline: Duration,
+) -> Result<Option<Exits>, Error> {
+    let Ok((mut receiver, mut sender)) = connect(directory).await else {
+        return Ok(None);
+    };
+    let asked = async {
+        let mut exits = Exits::new();
+        if sender.send(&Request::Stop { force }).await.is_ok() {
+            // It closes the stream when all is undone.
+            while let Ok(Some(report)) = receiver.next::<Report>().await {
+                if let Report::Exits(seen) = report {
+                    exits = seen;
+                }
+            }
+        }
+        exits
+    };
+    timeout(deadline, asked).await.map(Some).map_err(|_| {
+        let message = format!("the supervisor did not end within {} s", deadline.as_secs());
+        Error::new(ErrorKind::Timeout, message)
+    })
+}
+
+/// Waits until the supervisor in `directory` is gone; at once when there is none. Safe to drop.
+pub(crate) async fn wait_for_end(directory: &Path) {
+    if let Ok((mut receiver, _sender)) = connect(directory).await {
+        while let Ok(Some(_)) = receiver.next::<Report>().await {}
+    }
+}
+
+/// Has a new container waited for and its streams carried.
+///
+/// Errors: `Gone` when the sandbox ends.
+pub(crate) async fn watch(
+    directory: &Path,
+    container: &ContainerId,
+    terminal: bool,
+    io: ContainerIo,
+) -> Result<(), Error> {
+    let (mut receiver, mut sender) = connect(directory).await?;
+    let streams = [io.stdin, io.stdout, io.stderr]
+        .into_iter()
+        .map(|stream| stream.map_or_else(null, Ok))
+        .collect::<Result<Vec<OwnedFd>, Error>>()?;
+    let request = Request::Watch {
+        container: container.clone(),
+        terminal,
+    };
+    let beside: Vec<_> = streams.iter().map(AsFd::as_fd).collect();
+    sender.send_with(&request, &beside).await?;
+    match receiver.next::<Report>().await? {
+        Some(Report::Done) => Ok(()),
+        _ => Err(gone()),
+    }
+}
+
+/// Waits for a container's end. `None`: the supervisor ended without having seen it. Safe to drop.
+///
+/// Errors: `Gone` when there is no supervisor.
+pub(crate) async fn await_exit(
+    directory: &Path,
+    container: &ContainerId,
+) -> Result<Option<ExitStatus>, Error> {
+    let (mut receiver, mut sender) = connect(directory).await?;
+    let request = Request::Await {
+        container: container.clone(),
+    };
+    sender.send(&request).await?;
+    match receiver.next::<Report>().await? {
+        Some(Report::Exits(exits)) => Ok(exits.get(container).copied()),
+        _ => Ok(None),
+    }
+}
+
+/// Containers that run out of memory, as they do.
+#[derive(Debug)]
+pub struct OutOfMemoryEvents {
+    receiver: Receiver,
+    /// The supervisor sees its end.
+    _sender: Sender,
+}
+
+impl OutOfMemoryEvents {
+    /// Begins to listen; what happened before is not told.
+    pub(crate) async fn listen(directory: &Path) -> Result<Self, Error> {
+        let (mut receiver, mut sender) = connect(directory).await?;
+        sender.send(&Request::OutOfMemory).await?;
+        match receiver.next::<Report>().await? {
+            Some(Report::Done) => Ok(Self {
+                receiver,
+                _sender: sender,
+            }),
+            _ => Err(gone()),
+        }
+    }
+
+    /// The next container that ran out of memory; `None` when the sandbox ends. Safe to drop.
+    pub async fn next(&mut self) -> Option<ContainerId> {
+        match self.receiver.next::<Report>().await {
+            Ok(Some(Report::OutOfMemory(container))) => Some(container),
+            _ => None,
+        }
+    }
+}
+
+async fn connect(directory: &Path) -> Result<(Receiver, Sender), Error> {
+    let stream = socket::connect(directory).await;
+    stream
+        .map(control::split)
+        .map_err(|error| gone().because(error))
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Gone, "the sandbox's supervisor has ended")
+}
