@@ -2340,6 +2340,8 @@ pub struct LinuxResources {
     pub HugepageLimits: ::std::vec::Vec<LinuxHugepageLimit>,
     // @@protoc_insertion_point(field:grpc.LinuxResources.Network)
     pub Network: ::protobuf::MessageField<LinuxNetwork>,
+    // @@protoc_insertion_point(field:grpc.LinuxResources.Unified)
+    pub Unified: ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     // special fields
     // @@protoc_insertion_point(special_field:grpc.LinuxResources.special_fields)
     pub special_fields: ::protobuf::SpecialFields,
@@ -2388,6 +2390,21 @@ impl ::protobuf::Message for LinuxResources {
                 58 => {
                     ::protobuf::rt::read_singular_message_into_field(is, &mut self.Network)?;
                 },
+                8002 => {
+                    let len = is.read_raw_varint32()?;
+                    let old_limit = is.push_limit(len as u64)?;
+                    let mut key = ::std::default::Default::default();
+                    let mut value = ::std::default::Default::default();
+                    while let Some(tag) = is.read_raw_tag_or_eof()? {
+                        match tag {
+                            10 => key = is.read_string()?,
+                            18 => value = is.read_string()?,
+                            _ => ::protobuf::rt::skip_field_for_tag(tag, is)?,
+                        };
+                    }
+                    is.pop_limit(old_limit);
+                    self.Unified.insert(key, value);
+                },
                 tag => {
                     ::protobuf::rt::read_unknown_or_skip_group(tag, is, self.special_fields.mut_unknown_fields())?;
                 },
@@ -2428,6 +2445,12 @@ impl ::protobuf::Message for LinuxResources {
             let len = v.compute_size();
             my_size += 1 + ::protobuf::rt::compute_raw_varint64_size(len) + len;
         }
+        for (k, v) in &self.Unified {
+            let mut entry_size = 0;
+            entry_size += ::protobuf::rt::string_size(1, &k);
+            entry_size += ::protobuf::rt::string_size(2, &v);
+            my_size += 2 + ::protobuf::rt::compute_raw_varint64_size(entry_size) + entry_size
+        };
         my_size += ::protobuf::rt::unknown_fields_size(self.special_fields.unknown_fields());
         self.special_fields.cached_size().set(my_size as u32);
         my_size
@@ -2455,6 +2478,15 @@ impl ::protobuf::Message for LinuxResources {
         if let Some(v) = self.Network.as_ref() {
             ::protobuf::rt::write_message_field_with_cached_size(7, v, os)?;
         }
+        for (k, v) in &self.Unified {
+            let mut entry_size = 0;
+            entry_size += ::protobuf::rt::string_size(1, &k);
+            entry_size += ::protobuf::rt::string_size(2, &v);
+            os.write_raw_varint32(8002)?; // Tag.
+            os.write_raw_varint32(entry_size as u32)?;
+            os.write_string(1, &k)?;
+            os.write_string(2, &v)?;
+        };
         os.write_unknown_fields(self.special_fields.unknown_fields())?;
         ::std::result::Result::Ok(())
     }
@@ -2479,21 +2511,13 @@ impl ::protobuf::Message for LinuxResources {
         self.BlockIO.clear();
         self.HugepageLimits.clear();
         self.Network.clear();
+        self.Unified.clear();
         self.special_fields.clear();
     }
 
     fn default_instance() -> &'static LinuxResources {
-        static instance: LinuxResources = LinuxResources {
-            Devices: ::std::vec::Vec::new(),
-            Memory: ::protobuf::MessageField::none(),
-            CPU: ::protobuf::MessageField::none(),
-            Pids: ::protobuf::MessageField::none(),
-            BlockIO: ::protobuf::MessageField::none(),
-            HugepageLimits: ::std::vec::Vec::new(),
-            Network: ::protobuf::MessageField::none(),
-            special_fields: ::protobuf::SpecialFields::new(),
-        };
-        &instance
+        static instance: ::protobuf::rt::Lazy<LinuxResources> = ::protobuf::rt::Lazy::new();
+        instance.get(LinuxResources::new)
     }
 }
 
@@ -2683,6 +2707,10 @@ pub struct LinuxCPU {
     pub Cpus: ::std::string::String,
     // @@protoc_insertion_point(field:grpc.LinuxCPU.Mems)
     pub Mems: ::std::string::String,
+    // @@protoc_insertion_point(field:grpc.LinuxCPU.Idle)
+    pub Idle: i64,
+    // @@protoc_insertion_point(field:grpc.LinuxCPU.Burst)
+    pub Burst: u64,
     // special fields
     // @@protoc_insertion_point(special_field:grpc.LinuxCPU.special_fields)
     pub special_fields: ::protobuf::SpecialFields,
@@ -2731,6 +2759,12 @@ impl ::protobuf::Message for LinuxCPU {
                 58 => {
                     self.Mems = is.read_string()?;
                 },
+                8000 => {
+                    self.Idle = is.read_int64()?;
+                },
+                8008 => {
+                    self.Burst = is.read_uint64()?;
+                },
                 tag => {
                     ::protobuf::rt::read_unknown_or_skip_group(tag, is, self.special_fields.mut_unknown_fields())?;
                 },
@@ -2764,6 +2798,12 @@ impl ::protobuf::Message for LinuxCPU {
         if !self.Mems.is_empty() {
             my_size += ::protobuf::rt::string_size(7, &self.Mems);
         }
+        if self.Idle != 0 {
+            my_size += ::protobuf::rt::int64_size(1000, self.Idle);
+        }
+        if self.Burst != 0 {
+            my_size += ::protobuf::rt::uint64_size(1001, self.Burst);
+        }
         my_size += ::protobuf::rt::unknown_fields_size(self.special_fields.unknown_fields());
         self.special_fields.cached_size().set(my_size as u32);
         my_size
@@ -2791,6 +2831,12 @@ impl ::protobuf::Message for LinuxCPU {
         if !self.Mems.is_empty() {
             os.write_string(7, &self.Mems)?;
         }
+        if self.Idle != 0 {
+            os.write_int64(1000, self.Idle)?;
+        }
+        if self.Burst != 0 {
+            os.write_uint64(1001, self.Burst)?;
+        }
         os.write_unknown_fields(self.special_fields.unknown_fields())?;
         ::std::result::Result::Ok(())
     }
@@ -2815,6 +2861,8 @@ impl ::protobuf::Message for LinuxCPU {
         self.RealtimePeriod = 0;
         self.Cpus.clear();
         self.Mems.clear();
+        self.Idle = 0;
+        self.Burst = 0;
         self.special_fields.clear();
     }
 
@@ -2827,6 +2875,8 @@ impl ::protobuf::Message for LinuxCPU {
             RealtimePeriod: 0,
             Cpus: ::std::string::String::new(),
             Mems: ::std::string::String::new(),
+            Idle: 0,
+            Burst: 0,
             special_fields: ::protobuf::SpecialFields::new(),
         };
         &instance

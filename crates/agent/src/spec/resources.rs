@@ -1,6 +1,8 @@
 //! cgroup limits. Numbers of the host's processors and devices mean something else in the guest
 //! and stay behind; the host applies them to the machine.
 
+use std::collections::BTreeMap;
+
 use oci_spec::runtime as oci;
 use virtcontainers_agent_proto::oci as wire;
 
@@ -32,11 +34,7 @@ pub fn resources(
         OF_HOST,
     );
     notes.add_if(limits.rdma().is_some(), "linux.resources.rdma", OF_HOST);
-    notes.add_if(
-        limits.unified().is_some(),
-        "linux.resources.unified",
-        NO_FIELD,
-    );
+    let unified = unified(limits, exact, &mut notes);
     let memory = limits
         .memory()
         .as_ref()
@@ -55,8 +53,9 @@ pub fn resources(
             .hugepage_limits()
             .iter()
             .flatten()
-            .filter_map(huge_pages)
+            .filter_map(|limit| huge_pages(limit, exact))
             .collect(),
+        Unified: unified,
         ..Default::default()
     };
     (guest, notes.0)
@@ -86,8 +85,11 @@ fn memory(memory: &oci::LinuxMemory, exact: bool, notes: &mut Notes) -> wire::Li
 fn cpu(cpu: &oci::LinuxCpu, exact: bool, notes: &mut Notes) -> wire::LinuxCPU {
     notes.add_if(cpu.cpus().is_some(), "linux.resources.cpu.cpus", OF_HOST);
     notes.add_if(cpu.mems().is_some(), "linux.resources.cpu.mems", OF_HOST);
-    notes.add_if(cpu.idle().is_some(), "linux.resources.cpu.idle", NO_FIELD);
-    notes.add_if(cpu.burst().is_some(), "linux.resources.cpu.burst", NO_FIELD);
+    let (idle, burst) = (cpu.idle(), cpu.burst());
+    let given = !exact && idle.is_some();
+    notes.add_if(given, "linux.resources.cpu.idle", NO_FIELD);
+    let given = !exact && burst.is_some();
+    notes.add_if(given, "linux.resources.cpu.burst", NO_FIELD);
     let mut signed = |value, property| signed(value, exact, property, notes);
     let runtime = "linux.resources.cpu.realtimeRuntime";
     wire::LinuxCPU {
@@ -96,8 +98,30 @@ fn cpu(cpu: &oci::LinuxCpu, exact: bool, notes: &mut Notes) -> wire::LinuxCPU {
         Period: cpu.period().unwrap_or(0),
         RealtimeRuntime: signed(cpu.realtime_runtime(), runtime),
         RealtimePeriod: cpu.realtime_period().unwrap_or(0),
+        Idle: idle.filter(|_| exact).unwrap_or(0),
+        Burst: burst.filter(|_| exact).unwrap_or(0),
         ..Default::default()
     }
+}
+
+/// Files of a cgroup by name, but those that name processors or devices.
+fn unified(
+    limits: &oci::LinuxResources,
+    exact: bool,
+    notes: &mut Notes,
+) -> BTreeMap<String, String> {
+    let Some(files) = limits.unified() else {
+        return BTreeMap::new();
+    };
+    notes.add_if(!exact, "linux.resources.unified", NO_FIELD);
+    let of_host = |name: &str| name.starts_with("io.") || name.starts_with("cpuset.");
+    let numbered = files.keys().any(|name| of_host(name));
+    notes.add_if(exact && numbered, "linux.resources.unified", OF_HOST);
+    files
+        .iter()
+        .filter(|(name, _)| exact && !of_host(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn pids_limit(pids: &oci::LinuxPids) -> wire::LinuxPids {
@@ -119,11 +143,12 @@ fn rule(rule: &oci::LinuxDeviceCgroup) -> wire::LinuxDeviceCgroup {
     }
 }
 
-/// A negative limit is none.
-fn huge_pages(limit: &oci::LinuxHugepageLimit) -> Option<wire::LinuxHugepageLimit> {
+/// A negative limit is none, which our agent is told by the largest number.
+fn huge_pages(limit: &oci::LinuxHugepageLimit, exact: bool) -> Option<wire::LinuxHugepageLimit> {
+    let bytes = u64::try_from(limit.limit()).ok();
     Some(wire::LinuxHugepageLimit {
         Pagesize: limit.page_size().clone(),
-        Limit: u64::try_from(limit.limit()).ok()?,
+        Limit: bytes.or(exact.then_some(u64::MAX))?,
         ..Default::default()
     })
 }

@@ -244,7 +244,7 @@ const LIMITS: &str = r#"{"linux": {"resources": {
     "cpu": {"shares": 512, "quota": -1, "period": 100000, "realtimeRuntime": 4,
         "realtimePeriod": 8, "cpus": "0-3", "mems": "0", "idle": 1, "burst": 2},
     "pids": {"limit": 100},
-    "blockIO": {"weight": 10}, "network": {"classID": 1}, "unified": {"memory.high": "1"},
+    "blockIO": {"weight": 10}, "network": {"classID": 1}, "unified": {"memory.high": "1", "io.max": "8:0 riops=1"},
     "hugepageLimits": [{"pageSize": "2MB", "limit": 4096}, {"pageSize": "1GB", "limit": -1}]
 }}}"#;
 
@@ -315,7 +315,19 @@ fn our_agent_gets_the_limits_as_they_are() {
         rules,
         [(false, "a", -1, -1, "rwm"), (true, "c", 1, 3, "rw")]
     );
-    assert!(!left_out(&guest).contains(&"linux.resources.pids"));
+    assert_eq!((limits.CPU.Idle, limits.CPU.Burst), (1, 2));
+    let files: Vec<_> = limits.Unified.iter().map(|(k, v)| (&**k, &**v)).collect();
+    assert_eq!(
+        files,
+        [("memory.high", "1")],
+        "numbers of devices are the host's"
+    );
+    assert_eq!(limits.HugepageLimits[1].Limit, u64::MAX);
+    let left = ["blockIO", "network", "unified", "cpu.cpus", "cpu.mems"];
+    assert_eq!(
+        left_out(&guest),
+        left.map(|name| format!("linux.resources.{name}"))
+    );
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Hierarchy {
     /// Already exists when something is in the folder; invalid for limits that make no sense;
     /// internal when the kernel refuses.
     pub(crate) fn create(&self, dir: &Path, resources: &LinuxResources) -> Result<Cgroup> {
-        let writes = limits::writes(resources)?;
+        let writes = limits::writes(resources, &limits::Current::default())?;
         self.make_parents(dir)?;
         let made = fs::create_dir(dir).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => EngineError::new(
@@ -184,7 +184,10 @@ impl Cgroup {
     /// Invalid for limits that make no sense, before anything is changed; internal when the
     /// kernel refuses one.
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
-        let writes = limits::writes(resources)?;
+        // What the kernel does not have is not in force.
+        let text = |file: &str| fs::read_to_string(self.dir.join(file)).unwrap_or_default();
+        let current = limits::Current::read(&text("cpu.max"), &text("memory.max"));
+        let writes = limits::writes(resources, &current)?;
         let rules = resources.devices().as_deref().unwrap_or_default();
         let program = if rules.is_empty() {
             None

@@ -74,6 +74,45 @@ async fn one_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
+async fn one_that_neither_reads_nor_lets_go_of_its_output_does_not_hold_up_the_rest() {
+    let agent = Agent::start().await;
+    // More than a pipe holds, and a child that keeps the output open.
+    let careless = hook("exec <&-; sleep 1000 & exit 0");
+    let (output, status) = run(&agent, "echo ran", |spec| {
+        for number in 0..20 {
+            let long = "x".repeat(10_000);
+            spec.Annotations.insert(format!("a{number}"), long);
+        }
+        spec.Hooks = Some(oci::Hooks {
+            CreateContainer: vec![careless.clone()],
+            StartContainer: vec![careless],
+            ..Default::default()
+        })
+        .into();
+    })
+    .await;
+    assert_eq!((output.as_str(), status), ("ran\n", 0));
+}
+
+#[tokio::test]
+async fn the_last_words_of_one_that_fails_are_told() {
+    let agent = Agent::start().await;
+    let (_, message) = refusal(&agent, |spec| {
+        let script = "i=0; while [ $i -lt 9000 ]; do echo line $i; i=$((i+1)); done; \
+                      echo no such disk >&2; exit 4";
+        spec.Hooks = Some(oci::Hooks {
+            CreateContainer: vec![hook(script)],
+            ..Default::default()
+        })
+        .into();
+    })
+    .await;
+    assert!(message.contains("exit status: 4"), "{message}");
+    assert!(message.ends_with("no such disk"), "{message}");
+    assert!(message.len() < 5000, "{}", message.len());
+}
+
+#[tokio::test]
 async fn a_start_hook_that_fails_fails_the_start() {
     let agent = Agent::start().await;
     let mut request = crate::spec::container("c1", sh("echo ran"));

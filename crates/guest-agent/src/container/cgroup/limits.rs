@@ -32,17 +32,42 @@ impl Write {
     }
 }
 
+/// What is in force already, where a file of the kernel holds what are two limits of a
+/// specification and only one of them is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Current {
+    /// Quota and period of `cpu.max`.
+    cpu: Option<(String, u64)>,
+    /// `memory.max`; -1 for none.
+    memory: Option<i64>,
+}
+
+impl Current {
+    /// From the texts of the two files.
+    pub(super) fn read(cpu_max: &str, memory_max: &str) -> Self {
+        let cpu = cpu_max.split_once(' ').and_then(|(quota, period)| {
+            let period = period.trim().parse().ok()?;
+            Some((quota.to_owned(), period))
+        });
+        let memory = match memory_max.trim() {
+            "max" => Some(-1),
+            bytes => bytes.parse().ok(),
+        };
+        Self { cpu, memory }
+    }
+}
+
 /// Period of processor quotas where none is given, in microseconds.
 const PERIOD: u64 = 100_000;
 
 /// Everything there is to write, in an order in which it can be written.
-pub(super) fn writes(resources: &LinuxResources) -> Result<Vec<Write>> {
+pub(super) fn writes(resources: &LinuxResources, current: &Current) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     if let Some(cpu) = resources.cpu() {
-        of_cpu(cpu, &mut writes)?;
+        of_cpu(cpu, current, &mut writes)?;
     }
     if let Some(memory) = resources.memory() {
-        of_memory(memory, &mut writes)?;
+        of_memory(memory, current, &mut writes)?;
     }
     if let Some(pids) = resources.pids() {
         writes.push(of_pids(pids));
@@ -66,7 +91,7 @@ fn refused(why: &str) -> EngineError {
     EngineError::invalid(format!("linux.resources.{why}"))
 }
 
-fn of_cpu(cpu: &LinuxCpu, writes: &mut Vec<Write>) -> Result<()> {
+fn of_cpu(cpu: &LinuxCpu, current: &Current, writes: &mut Vec<Write>) -> Result<()> {
     if let Some(shares) = cpu.shares().filter(|shares| *shares > 0) {
         writes.push(Write::new("cpu.weight", weight(shares).to_string()));
     }
@@ -76,10 +101,13 @@ fn of_cpu(cpu: &LinuxCpu, writes: &mut Vec<Write>) -> Result<()> {
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period > 0);
     if quota.is_some() || period.is_some() {
-        let quota = quota.map_or("max".to_owned(), |quota| match u64::try_from(quota) {
-            Ok(quota) => quota.to_string(),
-            Err(_) => "max".to_owned(),
-        });
+        let now = current.cpu.as_ref();
+        let quota = match quota.map(u64::try_from) {
+            Some(Ok(quota)) => quota.to_string(),
+            Some(Err(_)) => "max".to_owned(),
+            None => now.map_or("max".to_owned(), |(quota, _)| quota.clone()),
+        };
+        let period = period.or(now.map(|(_, period)| *period));
         writes.push(Write::new(
             "cpu.max",
             match period {
@@ -122,11 +150,11 @@ fn bytes(value: Option<i64>) -> Option<String> {
     }
 }
 
-fn of_memory(memory: &LinuxMemory, writes: &mut Vec<Write>) -> Result<()> {
+fn of_memory(memory: &LinuxMemory, current: &Current, writes: &mut Vec<Write>) -> Result<()> {
     let limit = memory.limit().filter(|limit| *limit != 0);
     let swap = memory.swap().filter(|swap| *swap != 0);
     // Version 1 counts memory and swap together.
-    let swap = match (swap, limit) {
+    let swap = match (swap, limit.or(current.memory)) {
         (None, _) => None,
         (Some(swap), _) if swap < 0 => Some("max".to_owned()),
         (Some(_), Some(limit)) if limit < 0 => Some("max".to_owned()),

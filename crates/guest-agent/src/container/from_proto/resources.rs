@@ -26,6 +26,8 @@ pub(crate) fn resources(limits: &wire::LinuxResources) -> Result<oci::LinuxResou
     }));
     read.set_block_io(limits.BlockIO.as_ref().map(block).transpose()?);
     read.set_hugepage_limits(Some(limits.HugepageLimits.iter().map(huge_pages).collect()));
+    let unified = limits.Unified.clone().into_iter().collect();
+    read.set_unified((!limits.Unified.is_empty()).then_some(unified));
     Ok(read)
 }
 
@@ -71,6 +73,8 @@ fn cpu(cpu: &wire::LinuxCPU) -> oci::LinuxCpu {
     read.set_realtime_period(given(cpu.RealtimePeriod));
     read.set_cpus(text(&cpu.Cpus));
     read.set_mems(text(&cpu.Mems));
+    read.set_idle(Some(cpu.Idle).filter(|idle| *idle != 0));
+    read.set_burst(given(cpu.Burst));
     read
 }
 

@@ -192,3 +192,27 @@ fn entries_of_the_environment_are_trimmed() {
         Some(&["A=b".to_owned()][..])
     );
 }
+
+#[test]
+fn limits_of_version_2_alone_are_carried() {
+    let read = limits(|limits| {
+        limits
+            .Unified
+            .insert("memory.high".to_owned(), "7".to_owned());
+        limits.CPU = Some(wire::LinuxCPU {
+            Idle: 1,
+            Burst: 2,
+            ..Default::default()
+        })
+        .into();
+    });
+    assert_eq!(read.unified().as_ref().unwrap()["memory.high"], "7");
+    let cpu = read.cpu().as_ref().unwrap();
+    assert_eq!((cpu.idle(), cpu.burst()), (Some(1), Some(2)));
+    let none = limits(|limits| limits.CPU = Some(wire::LinuxCPU::new()).into());
+    let cpu = none.cpu().as_ref().unwrap();
+    assert_eq!(
+        (cpu.idle(), cpu.burst(), none.unified()),
+        (None, None, &None)
+    );
+}

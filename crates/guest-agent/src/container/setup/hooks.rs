@@ -1,12 +1,16 @@
 //! Runs hooks, with the container's state on their stdin, and waits for them.
 
-use std::io::Write as _;
-use std::os::fd::AsFd as _;
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
 
@@ -15,6 +19,15 @@ use crate::container::plan::{ContainerPlan, HookPlan};
 
 /// Seconds that a hook has which names no number.
 const PATIENCE: u32 = 60;
+
+/// What a pipe holds, in bytes (pipe(7)).
+const PIPE: usize = 64 * 1024;
+
+/// How much of the end of a hook's output a failure tells, in bytes.
+const MOST_SAID: usize = 4096;
+
+/// The version of the state document.
+const OCI_VERSION: &str = "1.2.0";
 
 /// What hooks are told.
 #[derive(Debug)]
@@ -53,6 +66,9 @@ impl<'a> Surroundings<'a> {
     }
 
     fn run(&self, hook: &HookPlan, status: &str) -> Result<()> {
+        let what = || "run".to_owned();
+        let (output, input) = pipe_with(PipeFlags::CLOEXEC).step(what)?;
+        rustix::io::ioctl_fionbio(&output, true).step(what)?;
         #[expect(
             clippy::disallowed_methods,
             reason = "hooks run where this process is, only"
@@ -64,15 +80,14 @@ impl<'a> Surroundings<'a> {
         command
             .env_clear()
             .envs(hook.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().step(|| "run".to_owned())?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that does not want to know may close it.
-            drop(stdin.write_all(self.state(status).as_bytes()));
-        }
-        finish(child, hook.timeout.unwrap_or(PATIENCE))
+            // A file, not a pipe: nobody waits for a hook that does not want to know.
+            .stdin(file(&self.state(status)).step(what)?)
+            .stdout(input.try_clone().step(what)?)
+            .stderr(input);
+        let child = command.spawn().step(what)?;
+        // With it go our ends for writing, or the output would have no end.
+        drop(command);
+        Running::new(child, output)?.finish(hook.timeout.unwrap_or(PATIENCE))
     }
 
     fn state(&self, status: &str) -> String {
@@ -83,7 +98,7 @@ impl<'a> Surroundings<'a> {
             .map(|(name, value)| (name.clone(), value.clone().into()))
             .collect();
         json!({
-            "ociVersion": "1.0.2",
+            "ociVersion": OCI_VERSION,
             "id": self.plan.id,
             "status": status,
             "pid": self.pid,
@@ -94,34 +109,100 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-fn finish(mut child: Child, seconds: u32) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(seconds.into());
-    if !ended_by(&child, deadline)? {
-        child.kill().step(|| "end it".to_owned())?;
-        child.wait().step(|| "wait for it".to_owned())?;
-        return Err(EngineError::internal(format!("not done after {seconds} s")));
-    }
-    let status = child.wait().step(|| "wait for it".to_owned())?;
-    if !status.success() {
-        return Err(EngineError::internal(status.to_string()));
-    }
-    Ok(())
+/// A file that only a descriptor leads to.
+fn file(text: &str) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("state", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
-fn ended_by(child: &Child, deadline: Instant) -> Result<bool> {
-    let what = || "wait for it".to_owned();
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| EngineError::internal("no process id"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).step(what)?;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).unwrap_or_default();
-        let mut fds = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
-        match poll(&mut fds, Some(&left)) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno).step(what),
+/// A hook that was started.
+struct Running {
+    child: Child,
+    pidfd: OwnedFd,
+    /// Its output, until that ends.
+    output: Option<OwnedFd>,
+    /// The last of what it wrote.
+    said: Vec<u8>,
+}
+
+impl Running {
+    fn new(child: Child, output: OwnedFd) -> Result<Self> {
+        let what = || "wait for it".to_owned();
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| EngineError::internal("no process id"))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).step(what)?;
+        Ok(Self {
+            child,
+            pidfd,
+            output: Some(output),
+            said: Vec::new(),
+        })
+    }
+
+    fn finish(mut self, seconds: u32) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(seconds.into());
+        let in_time = self.ended_by(deadline)?;
+        if !in_time {
+            // What it has started goes with the container, which comes to nothing now.
+            self.child.kill().step(|| "end it".to_owned())?;
+        }
+        let status = self.child.wait().step(|| "wait for it".to_owned())?;
+        if in_time && status.success() {
+            return Ok(());
+        }
+        let why = if in_time {
+            status.to_string()
+        } else {
+            format!("not done after {seconds} s")
+        };
+        let said = String::from_utf8_lossy(&self.said);
+        Err(EngineError::internal(match said.trim() {
+            "" => why,
+            said => format!("{why}; it said: {said}"),
+        }))
+    }
+
+    /// Listens until the hook has ended. What it has started may go on, and is not waited for.
+    fn ended_by(&mut self, deadline: Instant) -> Result<bool> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).unwrap_or_default();
+            let mut fds = vec![PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+            if let Some(output) = &self.output {
+                fds.push(PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN));
+            }
+            match poll(&mut fds, Some(&left)) {
+                Ok(0) | Err(Errno::INTR) if Instant::now() >= deadline => return Ok(false),
+                Ok(0) | Err(Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(errno) => return Err(errno).step(|| "wait for it".to_owned()),
+            }
+            let ended = !fds[0].revents().is_empty();
+            self.listen();
+            if ended {
+                return Ok(true);
+            }
+            // One that never stops talking must not get more time for it.
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Takes what is there, at most what a pipe holds.
+    fn listen(&mut self) {
+        let Some(output) = &self.output else { return };
+        let mut buffer = [0; PIPE];
+        match rustix::io::read(output, &mut buffer) {
+            Ok(0) => self.output = None,
+            Ok(count) => {
+                self.said.extend_from_slice(&buffer[..count]);
+                let surplus = self.said.len().saturating_sub(MOST_SAID);
+                self.said.drain(..surplus);
+            }
+            Err(_) => {}
         }
     }
 }

@@ -3,12 +3,16 @@
 use oci_spec::runtime::{LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources};
 use serde_json::json;
 
-use super::{weight, writes};
+use super::{Current, weight, writes};
 
 /// The writes for limits in JSON, as `file=value`, or the refusal.
 fn plan(resources: serde_json::Value) -> Result<Vec<String>, String> {
+    change(resources, &Current::default())
+}
+
+fn change(resources: serde_json::Value, current: &Current) -> Result<Vec<String>, String> {
     let resources: LinuxResources = serde_json::from_value(resources).unwrap();
-    let writes = writes(&resources).map_err(|error| error.to_string())?;
+    let writes = writes(&resources, current).map_err(|error| error.to_string())?;
     Ok(writes
         .iter()
         .map(|write| format!("{}={}", write.file, write.value))
@@ -94,6 +98,27 @@ fn nonsense_is_refused() {
 }
 
 #[test]
+fn what_is_not_given_stays() {
+    let current = Current::read("50000 200000\n", "1000\n");
+    for (resources, expected) in [
+        (json!({"cpu": {"quota": 7}}), "cpu.max=7 200000"),
+        (json!({"cpu": {"quota": -1}}), "cpu.max=max 200000"),
+        (json!({"cpu": {"period": 9}}), "cpu.max=50000 9"),
+        (json!({"memory": {"swap": 1500}}), "memory.swap.max=500"),
+    ] {
+        let changed = change(resources.clone(), &current);
+        assert_eq!(changed, Ok(vec![expected.to_owned()]), "{resources}");
+    }
+    let below = change(json!({"memory": {"swap": 500}}), &current);
+    assert!(below.is_err());
+    let free = Current::read("max 100000\n", "max\n");
+    let swap = change(json!({"memory": {"swap": 1500}}), &free);
+    assert_eq!(swap, Ok(vec!["memory.swap.max=max".to_owned()]));
+    // Kernels without the controllers have neither file.
+    assert_eq!(Current::read("", ""), Current::default());
+}
+
+#[test]
 fn shares_become_weights() {
     assert_eq!(
         [2, 1024, 262_144, 0, u64::MAX].map(weight),
@@ -106,9 +131,9 @@ fn nothing_is_written_for_what_is_not_there() {
     let mut resources = LinuxResources::default();
     resources.set_memory(Some(LinuxMemoryBuilder::default().build().unwrap()));
     resources.set_devices(None);
-    assert_eq!(writes(&resources).unwrap(), []);
+    assert_eq!(writes(&resources, &Current::default()).unwrap(), []);
     resources.set_pids(Some(
         LinuxPidsBuilder::default().limit(1_i64).build().unwrap(),
     ));
-    assert_eq!(writes(&resources).unwrap().len(), 1);
+    assert_eq!(writes(&resources, &Current::default()).unwrap().len(), 1);
 }
