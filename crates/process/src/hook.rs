@@ -50,8 +50,8 @@ pub struct HookCall<'a> {
     pub mark: &'a Mark,
 }
 
-/// Runs a hook to its end, in a session and process group of its own, with null streams besides
-/// the state, and with default signals.
+/// Runs a hook to its end, in a session and process group of its own, with default signals and no
+/// descriptor of ours but the standard streams: the state to read, and its output to us.
 ///
 /// The hook's end counts, not that of its output: what it left running in the background is
 /// neither awaited nor ended, and loses its output. A hook need not read its input.

@@ -125,6 +125,16 @@ async fn without_arguments_a_hook_is_called_by_its_path() {
 }
 
 #[tokio::test]
+async fn a_run_may_move_between_threads() {
+    let run = async {
+        let place = Place::new();
+        place.run("true").await
+    };
+    let ran = tokio::spawn(run).await.expect("no panic");
+    ran.expect("a hook that is well");
+}
+
+#[tokio::test]
 async fn a_large_state_arrives_whole() {
     let place = Place::new();
     let state = vec![b'x'; 3 << 20];
