@@ -7,6 +7,7 @@ mod end;
 mod error;
 mod exec;
 mod guest_network;
+mod guest_stats;
 mod hooks;
 mod host;
 mod intent;

@@ -8,6 +8,7 @@ use virtcontainers_types::{
 };
 
 use crate::error::{Context, Error};
+use crate::guest_stats;
 use crate::runtime::{Runtime, blocking};
 
 impl Runtime {
@@ -64,8 +65,7 @@ impl Runtime {
             .stats_container(container)
             .await
             .during(|| format!("cannot read the counters of container {container}"))?;
-        drop(reply);
-        Ok(ContainerStats::default())
+        Ok(guest_stats::container_stats(reply))
     }
 }
 
