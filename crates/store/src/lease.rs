@@ -89,6 +89,13 @@ impl Claim {
         &self.id
     }
 
+    /// Puts a decorator around the place, for tests that inject faults.
+    #[must_use]
+    pub fn wrap(mut self, wrapper: impl FnOnce(Box<dyn Backing>) -> Box<dyn Backing>) -> Self {
+        self.backing = self.backing.take().map(wrapper);
+        self
+    }
+
     /// Stores the first record, durably, and goes on with an exclusive lease.
     ///
     /// Errors: `Invalid` when the record is of another sandbox; `Denied`, `Internal`. Nothing is
@@ -260,6 +267,13 @@ impl Salvage {
     /// The sandbox's ledger.
     pub fn ledger(&self) -> Ledger {
         self.backing.ledger()
+    }
+
+    /// Puts a decorator around the place, for tests that inject faults.
+    #[must_use]
+    pub fn wrap(mut self, wrapper: impl FnOnce(Box<dyn Backing>) -> Box<dyn Backing>) -> Self {
+        self.backing = wrapper(self.backing);
+        self
     }
 
     /// As [`Lease::remove`].

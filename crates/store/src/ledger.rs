@@ -15,8 +15,8 @@ use virtcontainers_types::{SandboxId, UndoEntry, UndoSink};
 use crate::error::Problem;
 use crate::{BootId, Error, FileStore, Store};
 
-/// Where the lines are.
-pub(crate) trait Lines: Send + Sync + Debug {
+/// Where a ledger's lines are. Implemented by stores, and by decorators around theirs.
+pub trait Lines: Send + Sync + Debug {
     /// Adds bytes at the end, all or as good as none, beside other appenders.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
     /// All bytes; empty when there are none.
@@ -80,6 +80,13 @@ impl Ledger {
 
     pub(crate) fn new(id: SandboxId, boot: BootId, lines: Arc<dyn Lines>) -> Self {
         Self { id, boot, lines }
+    }
+
+    /// Puts a decorator around the lines, for tests that inject faults.
+    #[must_use]
+    pub fn wrap(mut self, wrapper: impl FnOnce(Arc<dyn Lines>) -> Arc<dyn Lines>) -> Self {
+        self.lines = wrapper(self.lines);
+        self
     }
 
     /// Reads the entries.

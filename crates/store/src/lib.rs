@@ -16,7 +16,7 @@ pub use boot::BootId;
 pub use error::{Error, ErrorKind};
 pub use file::FileStore;
 pub use lease::{Backing, Claim, Lease, LeaseMode, Salvage};
-pub use ledger::{Entries, Ledger};
+pub use ledger::{Entries, Ledger, Lines};
 pub use lock::Holder;
 pub use memory::MemoryStore;
 pub use record::{Blob, ContainerRecord, FORMAT, Record, Summary};
