@@ -48,7 +48,10 @@ pub use precondition::{LockKind, Operation, Refusal, check};
 pub use process::{ProcessEntry, ProcessIdentity};
 pub use shared_volume::SharedVolume;
 pub use socket::Socket;
-pub use stats::{ContainerStats, SandboxStats};
+pub use stats::{
+    BlkioEntry, BlkioStats, CgroupStats, ContainerStats, CpuStats, HugetlbStats, InterfaceStats,
+    MemoryCounter, MemoryStats, PidsStats, SandboxStats, ThrottlingStats,
+};
 pub use status::{ContainerStatus, ExitStatus, GuestFacts, SandboxStatus};
 pub use undo::{UndoEntry, UndoSink};
 pub use unit::{Mebibytes, VcpuCount};
