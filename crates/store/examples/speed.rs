@@ -34,7 +34,6 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// Each operation on a sandbox of its own, so that later ones find a directory that is not small.
 fn measure(store: &FileStore, containers: usize, rounds: usize) -> Outcome<()> {
     let ids = (0..rounds)
         .map(|number| SandboxId::new(format!("speed-{number}")))
@@ -42,87 +41,71 @@ fn measure(store: &FileStore, containers: usize, rounds: usize) -> Outcome<()> {
     let length = serde_json::to_string(&spec()?)?.len();
     println!("{containers} containers with a specification of {length} bytes each:");
 
-    let mut records = Vec::new();
-    for id in &ids {
-        records.push(record(id, containers)?);
-    }
-    let mut records = records.into_iter();
-    per_round("create, commit, drop", &ids, |id| {
-        let record = records.next().ok_or("one record each")?;
-        store.create(id, "create", WAIT)?.commit(record)?;
-        Ok(())
+    let open = |id: &SandboxId| Ok(store.open(id, LeaseMode::Exclusive, "start", WAIT)?);
+    let alone = |id: &SandboxId| Ok(id.clone());
+    per_round(
+        "create and commit",
+        &ids,
+        |id| Ok((id.clone(), record(id, containers)?)),
+        |(id, record)| Ok(store.create(&id, "create", WAIT)?.commit(record)?),
+    )?;
+    per_round("open", &ids, alone, |id| open(&id))?;
+    per_round("use the configuration", &ids, open, |lease| {
+        Ok(lease.record().to_config()?)
     })?;
-    per_round("open, drop", &ids, |id| {
-        store.open(id, LeaseMode::Exclusive, "start", WAIT)?;
-        Ok(())
-    })?;
-    per_round("open, use the configuration, drop", &ids, |id| {
-        let lease = store.open(id, LeaseMode::Exclusive, "start", WAIT)?;
-        lease.record().to_config()?;
-        Ok(())
-    })?;
-    let mut leases = Vec::new();
-    for id in &ids {
-        leases.push(store.open(id, LeaseMode::Exclusive, "start", WAIT)?);
-    }
-    let mut held = leases.iter_mut();
-    per_round("commit", &ids, |_| {
-        let lease = held.next().ok_or("one lease each")?;
+    per_round("commit", &ids, open, |mut lease| {
         let mut record = lease.record().clone();
         record.state = SandboxState::Ready;
         lease.commit(record)?;
-        Ok(())
+        Ok(lease)
     })?;
-    drop(leases);
-    per_round("peek", &ids, |id| {
-        store.peek(id)?;
-        Ok(())
+    per_round("peek", &ids, alone, |id| Ok(store.peek(&id)?))?;
+    let name = format!("list and peek at {rounds}");
+    per_round(&name, ids.get(..10).unwrap_or(&ids), alone, |_| {
+        let mut all = Vec::new();
+        for id in store.list()? {
+            all.push(store.peek(&id?)?);
+        }
+        Ok(all)
     })?;
-    let started = Instant::now();
-    let mut listed = 0;
-    for id in store.list()? {
-        store.peek(&id?)?;
-        listed += 1;
-    }
-    println!("  list and peek {listed}: {:.2} ms", micros(started) / 1e3);
-    per_round("ledger, 10 entries", &ids, |id| {
-        let ledger = store.ledger(id);
+    let ledger = |id: &SandboxId| Ok(store.ledger(id));
+    per_round("10 ledger entries", &ids, ledger, |ledger| {
         for number in 0..10 {
             ledger.record(entry(number))?;
         }
         Ok(())
     })?;
-    per_round("ledger, read 10 entries", &ids, |id| {
-        let found = store.ledger(id).entries()?.entries;
-        if found.len() == 10 {
-            Ok(())
-        } else {
-            Err("entries are lost".into())
-        }
-    })?;
-    per_round("open, remove", &ids, |id| {
-        store
-            .open(id, LeaseMode::Exclusive, "delete", WAIT)?
-            .remove()?;
-        Ok(())
-    })
+    per_round(
+        "read 10 ledger entries",
+        &ids,
+        ledger,
+        |ledger| match ledger.entries()?.entries.len() {
+            10 => Ok(()),
+            _ => Err("entries are lost".into()),
+        },
+    )?;
+    per_round("remove", &ids, open, |lease| Ok(lease.remove()?))
 }
 
-fn per_round(
+/// Times `operation` on what `prepare` gives, without that and without dropping the result.
+fn per_round<T, U>(
     name: &str,
     ids: &[SandboxId],
-    mut operation: impl FnMut(&SandboxId) -> Outcome<()>,
+    mut prepare: impl FnMut(&SandboxId) -> Outcome<T>,
+    mut operation: impl FnMut(T) -> Outcome<U>,
 ) -> Outcome<()> {
     let mut times = Vec::with_capacity(ids.len());
     for id in ids {
+        let prepared = prepare(id)?;
         let started = Instant::now();
-        operation(id)?;
+        let result = operation(prepared)?;
         times.push(micros(started));
+        drop(result);
     }
     times.sort_unstable_by(f64::total_cmp);
     let median = times.get(times.len() / 2).ok_or("at least one round")?;
     let best = times.first().copied().unwrap_or_default();
-    println!("  {name:<36} median {median:7.1} us, best {best:7.1} us");
+    println!("  {name:<24} median {median:7.1} us, best {best:7.1} us");
     Ok(())
 }
 
