@@ -65,7 +65,7 @@ impl Runtime {
             Intent::Pause | Intent::Resume => self.turn_machine(record).await,
             Intent::CreateContainer(container) => {
                 self.remove_from_guest(record, container).await?;
-                self.unshare(record, container)
+                self.withdraw(record, container)
             }
             Intent::StartContainer(container) => {
                 let agent = self.connect_agent(record).await?;

@@ -160,7 +160,7 @@ impl Runtime {
                     false => return Err(error.of(id)),
                 }
             }
-            self.unshare(lease.record(), container)?;
+            self.withdraw(lease.record(), container)?;
         }
         let mut record = lease.record().clone();
         let known = known(&mut record, container)?;
@@ -225,7 +225,7 @@ impl Runtime {
                 removed => removed.map_err(|error| error.of(&id))?,
             }
         }
-        self.unshare(lease.record(), container)?;
+        self.withdraw(lease.record(), container)?;
         self.forget_shared(&lease.ledger(), container)?;
         let mut record = lease.record().clone();
         let mut gone = record
@@ -318,7 +318,7 @@ impl Runtime {
     }
 
     /// Takes back what was shared for a container. Succeeds when there is nothing.
-    pub(crate) fn unshare(&self, record: &Record, container: &ContainerId) -> Result<(), Error> {
+    pub(crate) fn withdraw(&self, record: &Record, container: &ContainerId) -> Result<(), Error> {
         let tree = match self.tree(record) {
             Ok(Some(tree)) => tree,
             Ok(None) => return Ok(()),
