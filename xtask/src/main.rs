@@ -15,6 +15,7 @@ mod layers;
 mod lint;
 mod progress;
 mod real;
+mod release_check;
 mod rootfs;
 mod run;
 mod setup;

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use pico_args::Arguments;
 
-use crate::{bench, codegen, e2e, gate, guest, layers, lint, rootfs, run, setup, tidy};
+use crate::{
+    bench, codegen, e2e, gate, guest, layers, lint, release_check, rootfs, run, setup, tidy,
+};
 
 /// A task's work: with flags of its own, or with words that it passes on.
 enum Work {
@@ -122,6 +124,14 @@ const TASKS: &[Task] = &[
         usage: "bench [ARGUMENTS]",
         example: "cargo xtask bench",
         work: Work::Words(bench::task),
+    },
+    Task {
+        name: "release-check",
+        alias: None,
+        about: "whether each crate stands on its own and can be packed; --verify also builds the packages",
+        usage: "release-check [--verify]",
+        example: "cargo xtask release-check",
+        work: Work::Flags(release_check::task),
     },
 ];
 

@@ -46,6 +46,11 @@ pub struct RuntimeSection {
     pub hypervisor: String,
     /// Every deadline is multiplied by this.
     pub deadline_factor: f64,
+    /// Annotations of containers that may change settings, by the last part of their names, with
+    /// `*` and `?` as wild cards; none may when empty.
+    pub enable_annotations: Vec<String>,
+    /// Files that such annotations may name, absolute; `*` and `?` stand for names in one folder.
+    pub annotation_paths: Vec<String>,
 }
 
 impl Default for RuntimeSection {
@@ -54,6 +59,8 @@ impl Default for RuntimeSection {
             root: DEFAULT_ROOT.into(),
             hypervisor: "qemu".into(),
             deadline_factor: 1.0,
+            enable_annotations: Vec::new(),
+            annotation_paths: Vec::new(),
         }
     }
 }
@@ -144,6 +151,7 @@ impl Config {
                 format!("the state root {root} is not absolute: write the whole path"),
             ));
         }
+        config.runtime.annotation_policy()?;
         Ok(config)
     }
 }

@@ -65,6 +65,9 @@ fn wrong_values_are_refused() {
         "[hypervisor.qemu]\naccelerator = \"warp\"",
         "[runtime]\nroot = \"relative\"",
         "[runtime]\ndeadline_factor = \"x\"",
+        "[runtime]\nenable_annotations = [\"kernal\"]",
+        "[runtime]\nenable_annotations = true",
+        "[runtime]\nannotation_paths = [\"kernels/*\"]",
         "not toml",
     ] {
         assert!(load(text, &[]).is_err(), "{text}");

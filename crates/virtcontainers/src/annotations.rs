@@ -1,0 +1,148 @@
+//! What the annotations of a container change: another guest, another size, another hypervisor.
+//!
+//! `[runtime]` says which annotations may do so; by default none may.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use virtcontainers_oci::{AnnotationPolicy, Asset, Overrides, overrides};
+use virtcontainers_runtime::ErrorKind;
+use virtcontainers_types::{BootConfig, ContainerConfig, GuestRoot, Mebibytes, VcpuCount};
+
+use crate::config::{Config, GuestAssets, RuntimeSection};
+use crate::{Error, verified};
+
+impl Config {
+    /// The configuration for a runtime that makes a sandbox with these annotations: the same, but
+    /// for another program of the hypervisor if they name one. Its digest is checked here, if one
+    /// was given.
+    ///
+    /// Errors: those of [`sandbox_config`](crate::sandbox_config).
+    pub fn for_annotations(&self, annotations: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let wanted = wanted(self, annotations)?;
+        let mut config = self.clone();
+        if let Some(asset) = wanted.hypervisor {
+            verified::program(&asset)?;
+            config.hypervisor.qemu.machine.path = Some(asset.path);
+        }
+        Ok(config)
+    }
+}
+
+impl RuntimeSection {
+    /// Errors: `Invalid` for entries of the lists that cannot be meant.
+    pub(crate) fn annotation_policy(&self) -> Result<AnnotationPolicy, Error> {
+        let (names, paths) = (&self.enable_annotations, &self.annotation_paths);
+        AnnotationPolicy::new(names.clone(), paths.clone()).map_err(|error| {
+            Error::new(
+                error.kind(),
+                "[runtime] has a list of annotations that does not fit",
+            )
+            .because(error)
+        })
+    }
+}
+
+/// The machine and the guest of a sandbox, after annotations.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) assets: GuestAssets,
+    pub(crate) boot: BootConfig,
+    pub(crate) memory: Mebibytes,
+    pub(crate) vcpus: VcpuCount,
+}
+
+/// The annotations that a container brings.
+pub(crate) fn of(container: &ContainerConfig) -> BTreeMap<String, String> {
+    let annotations = container.spec.annotations().iter().flatten();
+    annotations
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The guest that `config` and `annotations` describe. Files with a digest are copied to `copies`.
+pub(crate) fn guest(
+    config: &Config,
+    annotations: &BTreeMap<String, String>,
+    copies: Option<&Path>,
+) -> Result<Guest, Error> {
+    let wanted = wanted(config, annotations)?;
+    require_runtime(config, &wanted)?;
+    let mut config = config.clone();
+    let section = &mut config.hypervisor.qemu;
+    if let Some(kernel) = &wanted.kernel {
+        section.kernel.clone_from(&kernel.path);
+    }
+    if let Some(image) = &wanted.image {
+        section.image.clone_from(&image.path);
+        section.initrd.clear();
+    }
+    if let Some(initrd) = &wanted.initrd {
+        section.initrd.clone_from(&initrd.path);
+        section.image.clear();
+    }
+    let assets = GuestAssets::find(&config)?;
+    // Only now: what lies beside a file, such as its manifest, is not beside a copy.
+    let kernel = match &wanted.kernel {
+        Some(asset) => verified::file(asset, copies)?,
+        None => assets.kernel.clone(),
+    };
+    let root = match (&wanted.image, &wanted.initrd) {
+        (Some(image), _) => GuestRoot::Image(verified::file(image, copies)?),
+        (None, Some(initrd)) => GuestRoot::Initrd(verified::file(initrd, copies)?),
+        (None, None) => assets.root.clone(),
+    };
+    Ok(Guest {
+        assets,
+        boot: BootConfig {
+            kernel,
+            root,
+            kernel_params: wanted.kernel_params,
+        },
+        memory: wanted.memory.unwrap_or(config.hypervisor.qemu.memory),
+        vcpus: wanted.vcpus.unwrap_or(config.hypervisor.qemu.vcpus),
+    })
+}
+
+fn wanted(config: &Config, annotations: &BTreeMap<String, String>) -> Result<Overrides, Error> {
+    let policy = config.runtime.annotation_policy()?;
+    let wanted = overrides(annotations, &policy).map_err(|error| {
+        Error::new(
+            error.kind(),
+            "the container has an annotation that is refused",
+        )
+        .because(error)
+    })?;
+    match &wanted.firmware {
+        None => Ok(wanted),
+        Some(Asset { path, .. }) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "an annotation names the firmware {}: machines start their kernel without one of \
+                 their own; leave the annotation out",
+                path.display()
+            ),
+        )),
+    }
+}
+
+/// The program is a part of the runtime, not of the sandbox.
+fn require_runtime(config: &Config, wanted: &Overrides) -> Result<(), Error> {
+    let Some(program) = &wanted.hypervisor else {
+        return Ok(());
+    };
+    if config.hypervisor.qemu.machine.path.as_ref() == Some(&program.path) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Invalid,
+        format!(
+            "an annotation names the hypervisor {}, which this runtime does not use: make the \
+             runtime with Config::for_annotations",
+            program.path.display()
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests;
