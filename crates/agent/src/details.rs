@@ -67,7 +67,8 @@ fn words(list: Vec<String>) -> Vec<String> {
     list.into_iter().take(MAX_WORDS).map(word).collect()
 }
 
-fn word(text: String) -> String {
+/// One word of a guest: bounded, without control characters.
+pub(crate) fn word(text: String) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     let mut kept = String::new();
     for c in printable {

@@ -18,6 +18,7 @@ mod port;
 mod process;
 mod socket_path;
 pub mod spec;
+pub mod stats;
 pub mod streams;
 mod words;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use virtcontainers_agent_proto::process as wire;
+use virtcontainers_types::{ContainerId, ExecId, ProcessEntry};
 
 use crate::process::ProcessRef;
-use virtcontainers_types::{ContainerId, ExecId};
 
 /// The most processes kept of one answer.
 const MAX_PROCESSES: usize = 4096;
@@ -47,6 +47,20 @@ pub struct ProcessInfo {
     /// The process that it is when it was started by a call: the init, or an exec. `None` for
     /// their children.
     pub started_as: Option<ProcessRef>,
+}
+
+impl From<ProcessInfo> for ProcessEntry {
+    /// Numbers are those of the guest; arguments are joined by spaces.
+    fn from(process: ProcessInfo) -> Self {
+        Self {
+            pid: process.guest_pid,
+            ppid: process.guest_ppid,
+            uid: process.uid,
+            cpu_ms: u64::try_from(process.cpu_time.as_millis()).unwrap_or(u64::MAX),
+            rss: process.resident,
+            command: process.args.join(" "),
+        }
+    }
 }
 
 pub(crate) fn of_reply(
@@ -170,5 +184,23 @@ mod tests {
         assert_eq!(list[1].started_as, Some(ProcessRef::exec_of(id(), exec)));
         assert_eq!(list[2].started_as, None);
         assert_eq!(list[2].state, 'S');
+    }
+
+    #[test]
+    fn an_entry_has_the_numbers_of_the_guest() {
+        let wire = wire::ProcessInfo {
+            pid: 1,
+            guest_pid: 70,
+            guest_ppid: 2,
+            uid: 5,
+            cpu_ms: 30,
+            rss_bytes: 4096,
+            args: vec![b"sleep".to_vec(), b"9".to_vec()],
+            ..Default::default()
+        };
+        let entry = ProcessEntry::from(info(&id(), wire));
+        assert_eq!((entry.pid, entry.ppid, entry.uid), (70, 2, 5));
+        assert_eq!((entry.cpu_ms, entry.rss), (30, 4096));
+        assert_eq!(entry.command, "sleep 9");
     }
 }

@@ -93,7 +93,8 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
         resources: oci::LinuxResources,
     ) -> Result<()>;
 
-    /// Reads the container's counters. The numbers come from the guest.
+    /// Reads the container's counters. The numbers come from the guest;
+    /// [`stats::container`](crate::stats::container) makes the library's own type of them.
     async fn stats_container(&self, id: &ContainerId) -> Result<agent::StatsContainerResponse>;
 
     /// Lists what runs in the container, however it was started. `Unsupported` when the agent is

@@ -3,12 +3,14 @@
 //! What a request cannot mean is refused before anything changes; what it means is made so, not
 //! added to what was there.
 
+mod counters;
 mod interface;
 mod neighbour;
 mod netlink;
 mod parse;
 mod route;
 
+pub(crate) use counters::counters;
 pub(crate) use interface::{list_interfaces, update_interface};
 pub(crate) use neighbour::add_neighbours;
 pub(crate) use route::{list_routes, update_routes};

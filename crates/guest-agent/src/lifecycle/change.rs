@@ -6,6 +6,7 @@ use virtcontainers_agent_proto::oci::LinuxResources;
 use crate::agent::Agent;
 use crate::container;
 use crate::containers::{Container, Phase};
+use crate::network;
 use crate::status::{Failure, Result};
 
 /// Lets the created init run its program.
@@ -94,13 +95,18 @@ pub(crate) async fn update(
     Ok(agent.engine.update(id, resources).await?)
 }
 
-/// Reads the counters of the container's cgroup.
+/// Reads the counters of the container's cgroup, and of its network while its init runs. Takes no
+/// turn, so that it works whatever else is going on.
 ///
 /// # Errors
 /// INVALID_ARGUMENT for an unknown container, INTERNAL when they cannot be read.
 pub(crate) async fn stats(agent: &Agent, id: &str) -> Result<StatsContainerResponse> {
     let container = agent.containers.get(id)?;
-    Ok(agent.engine.stats(&container.id).await?)
+    let mut stats = agent.engine.stats(&container.id).await?;
+    let running = container.running();
+    let init = running.iter().find(|(exec, _)| container.is_init(exec));
+    stats.network_stats = init.map_or_else(Vec::new, |(_, pid)| network::counters(*pid));
+    Ok(stats)
 }
 
 fn wrong(container: &Container, wish: &str) -> Failure {

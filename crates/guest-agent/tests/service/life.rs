@@ -161,6 +161,34 @@ async fn pause_and_resume() {
 }
 
 #[tokio::test]
+async fn a_paused_container_answers_and_can_be_killed() {
+    let agent = Agent::start().await;
+    for exec in ["", "c1"] {
+        agent.run("c1", sh("trap '' TERM; cat")).await;
+        let pause = PauseContainerRequest {
+            container_id: "c1".into(),
+            ..Default::default()
+        };
+        agent.api.pause_container(ctx(), &pause).await.unwrap();
+        let asked = StatsContainerRequest {
+            container_id: "c1".into(),
+            ..Default::default()
+        };
+        let stats = agent.api.stats_container(ctx(), &asked).await.unwrap();
+        assert!(stats.cgroup_stats.is_some());
+        // All of it, then its init alone.
+        agent.signal("c1", exec, 9).await.unwrap();
+        assert_eq!(agent.wait("c1", "").await.unwrap(), 137);
+        let resume = ResumeContainerRequest {
+            container_id: "c1".into(),
+            ..Default::default()
+        };
+        agent.api.resume_container(ctx(), &resume).await.unwrap();
+        agent.remove("c1").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn statistics_and_limits_name_their_container() {
     let agent = Agent::start().await;
     agent.run("c1", sh("cat")).await;
@@ -170,6 +198,7 @@ async fn statistics_and_limits_name_their_container() {
     };
     let stats = agent.api.stats_container(ctx(), &asked).await.unwrap();
     assert!(stats.cgroup_stats.is_some());
+    assert!(stats.network_stats.iter().any(|link| link.name == "lo"));
     let asked = StatsContainerRequest {
         container_id: "c2".into(),
         ..Default::default()

@@ -2,6 +2,7 @@
 
 use ttrpc::Code;
 use virtcontainers_agent_proto::agent::*;
+use virtcontainers_agent_proto::oci;
 
 use crate::harness::{Agent, code, ctx};
 use crate::spec::{self, sh};
@@ -71,7 +72,7 @@ async fn storages_honour_their_options_and_are_counted() {
     for id in ["c1", "c2"] {
         let mut request = spec::container(id, sh(script));
         request.storages = vec![shm.clone()];
-        let mount = virtcontainers_agent_proto::oci::Mount {
+        let mount = oci::Mount {
             destination: "/dev/shm".into(),
             source: shm.mount_point.clone(),
             type_: "bind".into(),
@@ -138,5 +139,53 @@ async fn its_end_ends_containers_and_waiting_for_events() {
         .await;
     drop(reply);
     assert!(oom.await.unwrap().is_err());
+    assert!(!agent.run_dir().join("c1").exists());
+}
+
+#[tokio::test]
+async fn its_end_does_not_wait_for_a_hook() {
+    let agent = Agent::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut request = spec::container("c1", sh("true"));
+    let spec = request.OCI.as_mut().unwrap();
+    spec.Mounts.push(oci::Mount {
+        destination: "/tmp/notes".to_owned(),
+        source: folder.path().display().to_string(),
+        type_: "bind".to_owned(),
+        options: vec!["rbind".to_owned()],
+        ..Default::default()
+    });
+    let hook = oci::Hook {
+        Path: "/bin/sh".to_owned(),
+        Args: ["sh", "-c", "echo up > /tmp/notes/pipe; sleep 1000"]
+            .map(str::to_owned)
+            .to_vec(),
+        Env: vec!["PATH=/bin".to_owned()],
+        Timeout: 1000,
+        ..Default::default()
+    };
+    spec.Hooks = Some(oci::Hooks {
+        StartContainer: vec![hook],
+        ..Default::default()
+    })
+    .into();
+    agent.api.create_container(ctx(), &request).await.unwrap();
+    let start = {
+        let api = agent.api.clone();
+        let request = StartContainerRequest {
+            container_id: "c1".to_owned(),
+            ..Default::default()
+        };
+        tokio::spawn(async move { api.start_container(ctx(), &request).await })
+    };
+    let said = tokio::task::spawn_blocking(move || std::fs::read_to_string(pipe));
+    assert_eq!(said.await.unwrap().unwrap(), "up\n");
+    let request = DestroySandboxRequest::new();
+    // The reply may be lost when the agent is faster than its own words.
+    drop(agent.api.destroy_sandbox(ctx(), &request).await);
+    assert!(start.await.unwrap().is_err());
     assert!(!agent.run_dir().join("c1").exists());
 }
