@@ -11,9 +11,10 @@ use virtcontainers_types::Deadlines;
 use super::Job;
 use crate::Agent;
 
-/// After this part of the boot's deadline, more than most boots take, an agent that should call is
-/// asked as well.
-const LATE: u32 = 20;
+/// After this part of the boot's deadline, far more than boots take, an agent that should call is
+/// asked as well. Not earlier: a connection that `vhost-device-vsock` 0.3 gets while QEMU still sets
+/// its queues up ends its worker.
+const LATE: u32 = 6;
 
 /// The agent of a machine that was just started, within the job's limit.
 ///
@@ -36,8 +37,8 @@ pub(super) async fn reach(
         listener.wait(left(), pending()).await?;
         agents.connect(&endpoint, timeouts(deadlines), left()).await
     };
-    // Once in some hundred boots `vhost-device-vsock` 0.3 does not look at what the guest sends
-    // until something comes from the host; asking is what wakes it.
+    // A guest's call may be lost with a kick that `vhost-device-vsock` 0.3 throws away; the guest
+    // calls again after 2 s, and this is for those that do not.
     let asked = async {
         tokio::time::sleep(deadlines.boot / LATE).await;
         ask(left()).await
