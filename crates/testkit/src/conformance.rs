@@ -4,10 +4,12 @@
 //! under test and how to look at it from outside, and gives a [`Report`]. For each promise there is
 //! an implementation in [`broken`] that breaks it, so that the suite itself is tested.
 
+pub mod agent;
 pub mod broken;
 pub mod hypervisor;
 mod promise;
 mod report;
+pub mod store;
 
 pub use promise::{Ability, Need, Promise};
 pub use report::{Finding, Outcome, Report};

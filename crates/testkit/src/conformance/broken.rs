@@ -3,4 +3,6 @@
 //! They are named after the promise that they break. Each is a decorator around a sound fake, and
 //! wrong in as narrow a way as the promise allows.
 
+pub mod agent;
 pub mod hypervisor;
+pub mod store;

@@ -28,6 +28,8 @@ pub enum Ability {
     Processes,
     /// The launcher of a machine is told what happens to it.
     Events,
+    /// A guest's programs are run, so that one that is not there is missed, and one can read.
+    Programs,
 }
 
 impl fmt::Display for Ability {
@@ -38,6 +40,7 @@ impl fmt::Display for Ability {
             Self::FilesystemSharing => "file system sharing",
             Self::Processes => "processes",
             Self::Events => "events",
+            Self::Programs => "programs",
         })
     }
 }
