@@ -13,6 +13,7 @@ mod gate;
 mod guest;
 mod layers;
 mod lint;
+mod new_backend;
 mod progress;
 mod real;
 mod release_check;

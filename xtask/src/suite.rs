@@ -11,6 +11,9 @@ use crate::tally::Tally;
 /// The package of the workspace's own tests, which start real virtual machines.
 const REAL: &str = "virtcontainers-tests";
 
+/// The suites: the test programs of this name in all packages.
+const CONFORMANCE: &str = "--workspace --test conformance";
+
 /// Which tests to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Selection {
@@ -21,7 +24,7 @@ pub(crate) enum Selection {
     Real,
     /// Those with real virtual machines whose name contains the text, without building the rest.
     RealNamed(Option<String>),
-    /// The conformance suites, without building the rest.
+    /// The conformance suites, with their reports.
     Conformance,
 }
 
@@ -68,9 +71,8 @@ fn nextest(selection: &Selection) -> Vec<String> {
         Selection::Real => format!("--workspace -E package({REAL})"),
         Selection::RealNamed(None) => format!("--package {REAL}"),
         Selection::RealNamed(Some(name)) => format!("--package {REAL} -E test({name})"),
-        Selection::Conformance => {
-            format!("--package {REAL} -E binary(~conformance)@or@test(conformance)")
-        }
+        // Their reports are what it is for.
+        Selection::Conformance => format!("{CONFORMANCE} --success-output immediate"),
     };
     line("nextest run --no-fail-fast", &filter)
 }
@@ -80,7 +82,7 @@ fn cargo_test(selection: &Selection) -> Vec<String> {
         Selection::AllButReal => format!("--workspace --exclude {REAL} --lib --bins --tests"),
         Selection::Real | Selection::RealNamed(None) => format!("--package {REAL}"),
         Selection::RealNamed(Some(name)) => format!("--package {REAL} {name}"),
-        Selection::Conformance => format!("--package {REAL} conformance"),
+        Selection::Conformance => format!("{CONFORMANCE} -- --nocapture"),
     };
     line("test --no-fail-fast", &filter)
 }

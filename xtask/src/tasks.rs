@@ -8,7 +8,8 @@ use anyhow::Result;
 use pico_args::Arguments;
 
 use crate::{
-    bench, codegen, e2e, gate, guest, layers, lint, release_check, rootfs, run, setup, tidy,
+    bench, codegen, e2e, gate, guest, layers, lint, new_backend, release_check, rootfs, run, setup,
+    tidy,
 };
 
 /// A task's work: with flags of its own, or with words that it passes on.
@@ -112,10 +113,18 @@ const TASKS: &[Task] = &[
     Task {
         name: "conformance",
         alias: None,
-        about: "the suites that every backend passes",
+        about: "try what backends, stores and agents promise on each of them, and print the reports",
         usage: "conformance",
         example: "cargo xtask conformance",
         work: Work::Flags(e2e::conformance),
+    },
+    Task {
+        name: "new-backend",
+        alias: None,
+        about: "make a crate for another hypervisor, whose suite says what is missing",
+        usage: "new-backend NAME",
+        example: "cargo xtask new-backend firecracker",
+        work: Work::Flags(new_backend::task),
     },
     Task {
         name: "bench",

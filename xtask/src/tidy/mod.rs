@@ -6,6 +6,7 @@ mod beside;
 mod effects;
 mod files;
 mod links;
+mod promises;
 mod rust;
 mod shape;
 
@@ -60,6 +61,7 @@ pub(crate) fn task(args: Arguments) -> Result<ExitCode> {
 pub(crate) fn run() -> Result<()> {
     let files = Files::collect(&workspace::root())?;
     let mut findings = beside::check(&files);
+    findings.extend(promises::check(&files));
     for file in files.rust() {
         let code = rust::Code::of(&file.text);
         findings.extend(shape::check(file, &code));
