@@ -94,6 +94,7 @@ pub(crate) fn task(mut args: Arguments) -> Result<ExitCode> {
     steps.step("papers and examples", || papers(&packages))?;
     steps.step("no async runtime where none belongs", without_runtime)?;
     steps.step("each crate alone, by features", || alone(&packages))?;
+    steps.step("tests of optional features", || optional(&packages))?;
     steps.step("packages", || package(&packages, verify))?;
     steps.summary();
     note(format!("release-check: {} packages", packages.len()));
@@ -153,6 +154,19 @@ fn alone(packages: &[Package]) -> Result<()> {
                 format!("{name} does not build alone with the flags {features:?}")
             })?;
         }
+    }
+    Ok(())
+}
+
+/// The gate tests what is on by default; here is the rest.
+fn optional(packages: &[Package]) -> Result<()> {
+    for package in packages
+        .iter()
+        .filter(|package| package.feature_sets().len() > 1)
+    {
+        let test = cargo::host().args(["test", "--quiet", "--all-features", "-p", &package.name]);
+        test.run()
+            .with_context(|| format!("a test of {} fails with all features", package.name))?;
     }
     Ok(())
 }
