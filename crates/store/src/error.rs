@@ -92,6 +92,17 @@ impl Error {
         }
     }
 
+    /// An error of another implementation of [`Backing`](crate::Backing), or of a decorator around
+    /// one: `operation` was tried at `path`.
+    pub fn of_place(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        source: io::Error,
+    ) -> Self {
+        let path = path.into();
+        Self::new(operation, Problem::Io { path, source })
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match &*self.problem {

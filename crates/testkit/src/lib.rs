@@ -2,4 +2,6 @@
 
 pub mod agent;
 pub mod conformance;
+pub mod fault;
 pub mod hypervisor;
+pub mod inventory;
