@@ -61,6 +61,7 @@ pub struct ProcessBackend {
     program: PathBuf,
     flavor: Flavor,
     links: Vec<String>,
+    reports: Option<PathBuf>,
     capabilities: Capabilities,
 }
 
@@ -71,6 +72,7 @@ impl ProcessBackend {
             program: program.into(),
             flavor: Flavor::Exact,
             links: Vec::new(),
+            reports: None,
             capabilities: Capabilities {
                 filesystem_sharing: true,
                 pause: true,
@@ -115,6 +117,13 @@ impl ProcessBackend {
     #[must_use]
     pub fn link(mut self, hardware_address: &str) -> Self {
         self.links.push(hardware_address.to_owned());
+        self
+    }
+
+    /// Where machines report violations, instead of where [`REPORTS_VARIABLE`] says.
+    #[must_use]
+    pub fn reports(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.reports = Some(directory.into());
         self
     }
 

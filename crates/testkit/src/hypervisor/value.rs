@@ -23,7 +23,8 @@ const NAME: &str = "fake";
 /// serves. Clones know the same machines.
 #[derive(Debug, Clone)]
 pub struct FakeBackend {
-    agent: PathBuf,
+    /// Absent when each machine has its own.
+    agent: Option<PathBuf>,
     capabilities: Capabilities,
     machines: Arc<Mutex<Vec<Arc<FakeMachine>>>>,
 }
@@ -32,7 +33,7 @@ impl FakeBackend {
     /// A backend whose guests have their agent on this unix socket.
     pub fn new(agent: impl Into<PathBuf>) -> Self {
         Self {
-            agent: agent.into(),
+            agent: Some(agent.into()),
             capabilities: Capabilities {
                 filesystem_sharing: true,
                 pause: true,
@@ -40,6 +41,14 @@ impl FakeBackend {
                 ..Capabilities::default()
             },
             machines: Arc::default(),
+        }
+    }
+
+    /// A backend whose guests have their agents each at `agent.sock` in the machine's directory.
+    pub fn with_own_agents() -> Self {
+        Self {
+            agent: None,
+            ..Self::new("")
         }
     }
 
@@ -58,6 +67,12 @@ impl FakeBackend {
             .rev()
             .find(|machine| machine.id == *sandbox)
             .cloned()
+    }
+
+    fn agent(&self, plan: &MachinePlan) -> PathBuf {
+        self.agent
+            .clone()
+            .unwrap_or_else(|| plan.directory.join("agent.sock"))
     }
 
     fn machines(&self) -> MutexGuard<'_, Vec<Arc<FakeMachine>>> {
@@ -165,9 +180,9 @@ impl Backend for FakeBackend {
         check(plan, self.capabilities)
     }
 
-    fn agent_endpoint(&self, _plan: &MachinePlan) -> Result<AgentEndpoint, Error> {
+    fn agent_endpoint(&self, plan: &MachinePlan) -> Result<AgentEndpoint, Error> {
         Ok(AgentEndpoint::Unix {
-            path: self.agent.clone(),
+            path: self.agent(plan),
         })
     }
 
@@ -187,8 +202,8 @@ impl Backend for FakeBackend {
             Error::new(ErrorKind::Internal, "cannot write an undo entry").with_source(error)
         })?;
         let machine = Arc::new(FakeMachine {
+            agent: self.agent(&plan),
             id: plan.id,
-            agent: self.agent.clone(),
             can_pause: self.capabilities.pause,
             power: watch::Sender::new(Power::Held),
             subscribers: Mutex::default(),

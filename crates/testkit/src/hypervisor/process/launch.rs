@@ -70,7 +70,10 @@ pub(super) fn launch(
         id: plan.id.clone(),
         exact: backend.flavor == Flavor::Exact,
         links: backend.links.clone(),
-        reports: std::env::var_os(REPORTS_VARIABLE).map(Into::into),
+        reports: backend
+            .reports
+            .clone()
+            .or_else(|| std::env::var_os(REPORTS_VARIABLE).map(Into::into)),
     };
     let setup = serde_json::to_string(&setup).map_err(|error| failed(error.into()))?;
     let mark = Mark::new(handoffs.nonce, FAKE_MACHINE);
