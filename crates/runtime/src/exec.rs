@@ -27,6 +27,7 @@ pub struct ExecRequest {
 #[derive(Debug)]
 pub struct ExecProcess {
     agent: Agent,
+    id: ExecId,
     process: ProcessRef,
     carrier: Carrier,
     io: ContainerIo,
@@ -46,7 +47,7 @@ impl ExecProcess {
         } = request;
         let terminal = spec.terminal().unwrap_or(false);
         let failed = || format!("cannot start a process in container {container}");
-        let process = ProcessRef::exec_of(container.clone(), exec);
+        let process = ProcessRef::exec_of(container.clone(), exec.clone());
         let (converted, left_out) = spec::exec(&spec, dialect(facts)).during(failed)?;
         tracing::debug!(%process, ?left_out, "what is not sent to the guest");
         agent
@@ -56,10 +57,16 @@ impl ExecProcess {
         let carrier = Carrier::new(Arc::clone(&agent), process.clone(), terminal, facts);
         Ok(Self {
             agent,
+            id: exec,
             process,
             carrier,
             io,
         })
+    }
+
+    /// The name by which a handle's operations on processes find it.
+    pub fn id(&self) -> &ExecId {
+        &self.id
     }
 
     /// Someone who can signal the process and resize its terminal while it is waited for.

@@ -201,7 +201,9 @@ impl Runtime {
             self.give_up_creation(&id, deadlines).await;
         }
         if creating && lease.record().boots == 0 {
+            let containers = lease.record().containers.clone();
             self.undo(lease, Extent::Delete, deadlines).await?;
+            Self::run_poststop(&id, containers).await;
             return Ok(None);
         }
         tracing::warn!(sandbox = %id, "cleaning up after a supervisor that died");

@@ -38,13 +38,13 @@ impl Runtime {
         let container = config.id.clone();
         let operation = Operation::CreateContainer;
         let mut lease = self.exclusive(operation, id, Some(&container)).await?;
+        let added = ContainerRecord::new(config.clone())
+            .during(|| format!("cannot describe container {container}"))?;
         let intent = Intent::CreateContainer(container.clone());
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;
         match self.add(&lease, &config, io).await {
             Ok(()) => {
                 let mut record = lease.record().clone();
-                let added = ContainerRecord::new(config)
-                    .during(|| format!("cannot describe container {container}"))?;
                 let status = added.status.clone();
                 record.containers.push(added);
                 record.settled = settled;
@@ -55,6 +55,7 @@ impl Runtime {
                 if let Err(left) = self.settle(&mut lease).await {
                     tracing::warn!(error = %left, "a failed creation is settled by the next call");
                 }
+                Self::run_poststop(id, vec![added]).await;
                 Err(error.of(id))
             }
         }

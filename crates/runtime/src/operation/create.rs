@@ -78,10 +78,13 @@ impl Runtime {
         match self.bring_up(&mut lease, begin, io, &progress).await {
             Ok(held) => Ok(Sandbox::of_creator(self, lease.record(), held, streams)),
             Err(error) => {
+                let id = lease.id().clone();
+                let containers = lease.record().containers.clone();
                 // The supervisor has undone its part, unless it died.
                 if let Err(left) = self.undo(lease, Extent::Delete, deadlines).await {
                     tracing::error!(%left, "a failed creation is not wholly cleaned up");
                 }
+                Self::run_poststop(&id, containers).await;
                 Err(error)
             }
         }
@@ -143,6 +146,9 @@ impl Runtime {
         let (up, held) = starting.up(progress).await?;
         let record = up_record(lease.record(), identity, up, start);
         Self::commit(lease, record)?;
+        if start {
+            self.run_poststart(lease, |_| true).await;
+        }
         Ok(held)
     }
 }

@@ -11,7 +11,7 @@ use super::inbox::Wish;
 use super::{End, Hosting, Session, tell};
 use crate::end;
 use crate::error::{Context, Error, ErrorKind};
-use crate::runtime::blocking;
+use crate::runtime::{Runtime, blocking};
 use crate::undo::{self, Extent, Undoer};
 
 /// What becomes of the record.
@@ -98,9 +98,12 @@ async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Re
     let record = match verdict {
         Verdict::Leave => return Ok(()),
         Verdict::Remove if undone => {
-            return lease
+            let containers = lease.record().containers.clone();
+            lease
                 .remove()
-                .during(|| format!("cannot remove the record of sandbox {id}"));
+                .during(|| format!("cannot remove the record of sandbox {id}"))?;
+            Runtime::run_poststop(&id, containers).await;
+            return Ok(());
         }
         Verdict::Remove => end::failed(
             lease.record(),
