@@ -1,7 +1,7 @@
 //! Stores that each break one promise.
 
 mod backing;
-mod store;
+mod broken_store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use virtcontainers_types::SandboxId;
 
 use crate::conformance::store::{Harness, MemoryHarness, Place};
 
-use store::{BrokenStore, Shared};
+use broken_store::{BrokenStore, Shared};
 
 /// A store that breaks the promise that it is named after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
