@@ -32,7 +32,11 @@ pub(crate) async fn signal(agent: &Agent, request: &SignalProcessRequest) -> Res
     if request.exec_id.is_empty() && signal == libc::SIGKILL {
         return Ok(agent.engine.kill_all(&container.id).await?);
     }
-    let process = container.process(&request.exec_id)?;
+    let process = match container.process(&request.exec_id) {
+        // It has ended, which the sender may not know yet.
+        Err(_) if container.collected_status(&request.exec_id).is_some() => return Ok(()),
+        found => found?,
+    };
     if container.is_init(&request.exec_id) {
         return process.signal(process.effective_for_init(signal));
     }

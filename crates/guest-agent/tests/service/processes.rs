@@ -67,6 +67,7 @@ async fn all_who_wait_for_an_init_are_told_until_its_container_is_removed() {
     }
     assert_eq!(agent.wait("c1", "").await.unwrap(), 9);
     assert_eq!(agent.wait("c1", "c1").await.unwrap(), 9);
+    agent.signal("c1", "c1", 15).await.unwrap();
     assert_eq!(code(agent.wait("c1", "nope").await), Code::NOT_FOUND);
     assert_eq!(code(agent.wait("c2", "").await), Code::INVALID_ARGUMENT);
     agent.remove("c1").await.unwrap();
