@@ -7,7 +7,6 @@ mod end;
 mod error;
 mod exec;
 mod guest_network;
-mod guest_stats;
 mod hooks;
 mod host;
 mod intent;

@@ -1,7 +1,7 @@
 //! Cleaning up after operations, supervisors and creators that died.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tracing::instrument;
@@ -153,12 +153,18 @@ impl Runtime {
         operation: &'static str,
         deadline: Duration,
     ) -> Result<Lease, Error> {
+        let failed = move |id: &SandboxId| format!("cannot {operation} sandbox {id}");
+        // In place: to hand a few short system calls to another thread costs more than they do.
+        match self.host.store.open(id, mode, operation, Duration::ZERO) {
+            Err(error) if error.kind() == ErrorKind::Busy && !deadline.is_zero() => {}
+            opened => return opened.during(|| failed(id)).map_err(|error| error.of(id)),
+        }
         let store = Arc::clone(&self.host.store);
         let id = id.clone();
         blocking(move || {
             store
                 .open(&id, mode, operation, deadline)
-                .during(|| format!("cannot {operation} sandbox {id}"))
+                .during(|| failed(&id))
                 .map_err(|error| error.of(&id))
         })
         .await
@@ -168,10 +174,7 @@ impl Runtime {
     /// that was never completed goes, any other sandbox is `failed`. Succeeds for what is no orphan,
     /// unknown or unreadable, and for what somebody else is at.
     pub(crate) async fn recover_orphan(&self, id: &SandboxId) -> Result<(), Error> {
-        let store = Arc::clone(&self.host.store);
-        let peeked = id.clone();
-        let summary = blocking(move || Ok(store.peek(&peeked))).await?;
-        match summary {
+        match self.host.store.peek(id) {
             Ok(summary) if looks_orphaned(&summary) => {}
             Ok(_) | Err(_) => return Ok(()),
         }
@@ -285,6 +288,10 @@ impl Runtime {
         deadline: Duration,
     ) -> Result<(), Error> {
         let backend = Arc::clone(&self.host.backend);
+        if undo::is_brief(&ledger)? {
+            // In place: another thread would cost more.
+            return undo::undo_all(&ledger, backend.as_ref(), Undoer::Other, extent, deadline);
+        }
         blocking(move || undo::undo_all(&ledger, backend.as_ref(), Undoer::Other, extent, deadline))
             .await
     }
@@ -298,6 +305,9 @@ impl Runtime {
 
     async fn clear_directories(&self, id: SandboxId) -> Result<(), Error> {
         let layout = self.host.layout.clone();
+        if !undo::has_directories(&layout, &id) {
+            return Ok(());
+        }
         blocking(move || undo::clear_directories(&layout, &id, Extent::Delete)).await
     }
 
@@ -348,6 +358,16 @@ pub(crate) fn is_orphan(record: &Record) -> bool {
 }
 
 fn is_alive(supervisor: Option<ProcessIdentity>) -> bool {
-    supervisor
-        .is_some_and(|ProcessIdentity { pid, start_time }| Identity { pid, start_time }.is_alive())
+    supervisor.is_some_and(|ProcessIdentity { pid, start_time }| {
+        let identity = Identity { pid, start_time };
+        // We live; of others the kernel is asked.
+        ourselves() == Some(identity) || identity.is_alive()
+    })
+}
+
+/// Our own process. A child that was forked without an exec is another, hence the pid is compared.
+fn ourselves() -> Option<Identity> {
+    static OURSELVES: OnceLock<Option<Identity>> = OnceLock::new();
+    let ourselves = *OURSELVES.get_or_init(|| Identity::current().ok());
+    ourselves.filter(|ourselves| ourselves.pid == std::process::id())
 }

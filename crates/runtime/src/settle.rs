@@ -1,13 +1,15 @@
 //! Settling what an interrupted operation left half-done.
 
 use virtcontainers_store::{Lease, Record};
-use virtcontainers_types::{ContainerId, SandboxState};
+use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxState};
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent, Numbered};
 use crate::runtime::Runtime;
 
 const SIGKILL: u32 = 9;
+/// The status of a process that SIGKILL ended.
+const KILLED: ExitStatus = ExitStatus(128 + 9);
 
 impl Runtime {
     /// Whether an interrupted operation left something to settle.
@@ -52,6 +54,11 @@ impl Runtime {
             }
         }
         let mut record = lease.record().clone();
+        for Numbered { intent, .. } in &pending.intents {
+            if let Intent::StartContainer(container) = intent {
+                killed(&mut record, container);
+            }
+        }
         record.settled = last;
         lease
             .commit(record)
@@ -79,7 +86,11 @@ impl Runtime {
             }
             Intent::ResumeContainer(container) => {
                 let agent = self.connect_agent(record).await?;
-                let frozen = agent.pause_container(container).await;
+                let frozen = match agent.pause_container(container).await {
+                    // It was never thawed.
+                    Err(error) if error.kind() == ErrorKind::WrongState => Ok(()),
+                    frozen => frozen,
+                };
                 tolerate_gone(frozen).during(|| format!("cannot freeze container {container}"))
             }
             Intent::UpdateContainer(container) => {
@@ -123,6 +134,16 @@ impl Runtime {
             .remove_container(container, self.deadlines().stop_guest)
             .await;
         tolerate_gone(removed).during(|| format!("the guest cannot remove container {container}"))
+    }
+}
+
+/// Notes that a container was killed; its supervisor may not have seen it yet.
+fn killed(record: &mut Record, container: &ContainerId) {
+    let mut known = record.containers.iter_mut().map(|known| &mut known.status);
+    let known = known.find(|known| known.id == *container);
+    if let Some(known) = known.filter(|known| known.state != ContainerState::Stopped) {
+        known.state = ContainerState::Stopped;
+        known.exit_status = Some(KILLED);
     }
 }
 

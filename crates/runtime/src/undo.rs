@@ -142,14 +142,42 @@ fn end_supervisors(entries: &[UndoEntry], deadline: Duration) -> Vec<String> {
     failed.map(text_of).collect()
 }
 
-/// Strikes out of a ledger all that a stop undid. The machine's directory stays until the delete.
+/// Strikes out of a ledger all that a stop undid. The machine's directory stays until the delete, and
+/// intents until they are settled.
 ///
 /// Errors: `Denied`, `Internal`.
 pub(crate) fn forget_stopped(ledger: &Ledger) -> Result<(), Error> {
     let failed = || "cannot shorten the ledger of the sandbox".to_owned();
     let mut entries = ledger.entries().during(failed)?.entries;
-    entries.retain(|entry| !matches!(own_effect(entry), Some(Effect::MachineDirectory(_))));
-    ledger.forget(&entries).during(failed)
+    entries.retain(|entry| !is_kept(entry));
+    match entries.is_empty() {
+        true => Ok(()),
+        false => ledger.forget(&entries).during(failed),
+    }
+}
+
+/// What a stop leaves in the ledger.
+fn is_kept(entry: &UndoEntry) -> bool {
+    matches!(
+        own_effect(entry),
+        Some(Effect::MachineDirectory(_) | Effect::Intent(_))
+    )
+}
+
+/// Whether undoing a ledger takes but a few system calls: it tells of nothing that has to end first.
+pub(crate) fn is_brief(ledger: &Ledger) -> Result<bool, Error> {
+    let read = ledger
+        .entries()
+        .during(|| "cannot read the ledger of the sandbox".to_owned())?;
+    Ok(read.entries.iter().all(is_kept))
+}
+
+/// Whether there is anything for [`clear_directories`] to remove.
+pub(crate) fn has_directories(layout: &Layout, id: &SandboxId) -> bool {
+    let tree = virtcontainers_share::Tree::remains(layout.root(), id);
+    // What cannot be looked at may be there.
+    let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+    is_there(tree.path()) || is_there(&layout.machine(id))
 }
 
 /// Removes the directories that a sandbox has under the state root by their names: for those whose

@@ -96,6 +96,11 @@ impl Tree {
         Self { base }
     }
 
+    /// The tree's directory.
+    pub fn path(&self) -> &Path {
+        &self.base
+    }
+
     /// The side that is bound into.
     pub(crate) fn writable(&self) -> PathBuf {
         self.base.join(WRITABLE)

@@ -1,12 +1,12 @@
 //! Making a sandbox.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::instrument;
 use virtcontainers_store::{Blob, Lease, Record};
 use virtcontainers_types::{
-    Command, ContainerState, Deadlines, Decision, Fact, Input, ProcessIdentity, SandboxConfig,
+    Command, ContainerState, Deadlines, Decision, Fact, Input, ProcessIdentity, SandboxConfig, SandboxId,
     decide,
 };
 
@@ -118,15 +118,22 @@ impl Runtime {
         record.plan = Some(begin.plan.to_blob()?);
         // Somebody who died while creating it must not keep the id.
         self.recover_orphan(&id).await?;
-        let store = Arc::clone(&self.host.store);
-        blocking(move || {
-            store
-                .create(&id, "create", deadlines.lock)
-                .during(|| format!("cannot create sandbox {id}"))?
-                .commit(record)
-                .during(|| format!("cannot store sandbox {id}"))
-        })
-        .await
+        let failed = |id: &SandboxId| format!("cannot create sandbox {id}");
+        let claim = match self.host.store.create(&id, "create", Duration::ZERO) {
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                let store = Arc::clone(&self.host.store);
+                let id = id.clone();
+                blocking(move || {
+                    let claim = store.create(&id, "create", deadlines.lock);
+                    claim.during(|| failed(&id))
+                })
+                .await?
+            }
+            claim => claim.during(|| failed(&id))?,
+        };
+        claim
+            .commit(record)
+            .during(|| format!("cannot store sandbox {id}"))
     }
 
     /// Has the sandbox of a leased record in the state `creating` brought up, and stores that.

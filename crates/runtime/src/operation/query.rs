@@ -9,7 +9,7 @@ use virtcontainers_types::{
 };
 
 use crate::error::{Context, Error, ErrorKind};
-use crate::recover::looks_orphaned;
+use crate::recover::{is_orphan, looks_orphaned};
 use crate::runtime::{Runtime, blocking};
 use crate::sandbox::Sandbox;
 
@@ -29,8 +29,11 @@ impl Runtime {
     /// naming who has it for itself.
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %id))]
     pub async fn fetch_sandbox(&self, id: &SandboxId) -> Result<Sandbox, Error> {
-        self.recover_orphan(id).await?;
-        let lease = self.lease(id, LeaseMode::Shared, "fetch").await?;
+        let mut lease = self.lease(id, LeaseMode::Shared, "fetch").await?;
+        if is_orphan(lease.record()) {
+            drop(lease);
+            lease = self.recovered("fetch", id).await?;
+        }
         Ok(Sandbox::new(self, lease.record()))
     }
 
@@ -105,22 +108,19 @@ impl Runtime {
 
     /// The summary of a sandbox that is no orphan, without a lock.
     pub(crate) async fn peek(&self, id: &SandboxId) -> Result<Summary, Error> {
+        // In place: it is one short read.
         let peek = || {
-            let store = Arc::clone(&self.host.store);
-            let id = id.clone();
-            blocking(move || {
-                store
-                    .peek(&id)
-                    .during(|| format!("cannot find sandbox {id}"))
-                    .map_err(|error| error.of(&id))
-            })
+            let peeked = self.host.store.peek(id);
+            peeked
+                .during(|| format!("cannot find sandbox {id}"))
+                .map_err(|error| error.of(id))
         };
-        let summary = peek().await?;
+        let summary = peek()?;
         if !looks_orphaned(&summary) {
             return Ok(summary);
         }
         self.recover_orphan(id).await?;
-        peek().await
+        peek()
     }
 }
 

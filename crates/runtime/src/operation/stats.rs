@@ -8,7 +8,6 @@ use virtcontainers_types::{
 };
 
 use crate::error::{Context, Error};
-use crate::guest_stats;
 use crate::runtime::{Runtime, blocking};
 
 impl Runtime {
@@ -65,7 +64,7 @@ impl Runtime {
             .stats_container(container)
             .await
             .during(|| format!("cannot read the counters of container {container}"))?;
-        Ok(guest_stats::container_stats(reply))
+        Ok(virtcontainers_agent::stats::container(reply))
     }
 }
 

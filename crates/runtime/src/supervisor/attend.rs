@@ -76,8 +76,12 @@ impl Containers {
     /// Kills all containers, lets the rest of their output arrive, and ends the guest.
     async fn wind_down(&mut self, exits: &mut Exits) {
         for container in &self.waiting {
-            if let Err(error) = self.agent.kill_all(container).await {
-                tracing::debug!(%error, %container, "cannot be killed");
+            match self.agent.kill_all(container).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::warn!(%error, %container, "cannot be killed, and is not waited for");
+                    return;
+                }
+                Ok(()) | Err(_) => {}
             }
         }
         while !self.waiting.is_empty() {

@@ -56,6 +56,12 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
     if let Err(error) = &undone {
         tracing::error!(%error, "the sandbox is not wholly cleaned up");
     }
+    if undone.is_ok() && extent == Extent::Stop && matches!(verdict, Verdict::Leave) {
+        // Whoever stopped it finds little to do.
+        if let Err(error) = undo::forget_stopped(&session.ledger) {
+            tracing::warn!(%error, "what was undone is undone again by the next call");
+        }
+    }
     if let Some(error) = failure {
         tell(&mut session.sender, &Report::Failed(error.to_wire())).await;
         return;
