@@ -3,6 +3,7 @@
 //! Ratios are taken within one run from alternating pairs, because the machines that this runs on
 //! are shared and noisy. One module measures one figure.
 
+mod api;
 mod arguments;
 mod bare;
 mod bundle;
@@ -39,6 +40,7 @@ type Measure = fn(&Setting) -> Result<Vec<Row>>;
 /// All figures, by the name that a filter selects.
 const FIGURES: &[(&str, Measure)] = &[
     ("sizes", sizes::measure),
+    ("api", api::measure),
     ("phases", phases::measure),
     ("start-to-exit", start_to_exit::measure),
     ("guest-boot", guest_boot::measure),

@@ -1,0 +1,89 @@
+//! A runtime with nothing below it but the file store.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use virtcontainers::oci::{CommandLine, container_spec};
+use virtcontainers::{CreateOptions, Runtime, RuntimeOptions, Sandbox};
+use virtcontainers_testkit::agent::DirectAgent;
+use virtcontainers_testkit::hypervisor::FakeBackend;
+use virtcontainers_types::{
+    AgentConfig, AgentStart, BootConfig, Capabilities, ContainerConfig, ContainerId, GuestRoot,
+    Lifetime, Mebibytes, NetworkConfig, RootFs, SandboxConfig, VcpuCount,
+};
+
+pub(crate) struct Rig {
+    pub(crate) runtime: Runtime,
+    _directory: tempfile::TempDir,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Result<Self> {
+        let directory = tempfile::tempdir_in("/dev/shm")?;
+        let options = RuntimeOptions {
+            agents: Arc::new(DirectAgent::default()),
+            ..RuntimeOptions::new(directory.path().join("state"))
+        };
+        let backend = FakeBackend::with_own_agents().with_capabilities(Capabilities {
+            pause: true,
+            adopt: true,
+            ..Capabilities::default()
+        });
+        Ok(Self {
+            runtime: Runtime::new(options, Arc::new(backend))?,
+            _directory: directory,
+        })
+    }
+
+    /// A sandbox of this many containers.
+    pub(crate) async fn create(&self, name: &str, containers: usize) -> Result<Sandbox> {
+        let config = config(name, containers)?;
+        let options = CreateOptions::default();
+        Ok(self.runtime.create_sandbox(config, options).await?)
+    }
+}
+
+fn config(name: &str, containers: usize) -> Result<SandboxConfig> {
+    let ids = (1..containers).map(|number| ContainerId::new(format!("{name}-{number}")));
+    let first = ContainerId::new(name)?;
+    let further = ids.collect::<Result<Vec<_>, _>>()?;
+    let all = std::iter::once(&first).chain(&further);
+    Ok(SandboxConfig {
+        containers: all.map(container).collect(),
+        id: first.into(),
+        hostname: None,
+        memory: Mebibytes::DEFAULT,
+        vcpus: VcpuCount::ONE,
+        boot: BootConfig {
+            kernel: "/kernel".into(),
+            root: GuestRoot::Initrd("/initrd".into()),
+            kernel_params: Vec::new(),
+        },
+        agent: AgentConfig {
+            start: AgentStart::Polled,
+        },
+        network: NetworkConfig {
+            namespace: None,
+            disabled: true,
+        },
+        lifetime: Lifetime::Explicit,
+        annotations: std::collections::BTreeMap::new(),
+    })
+}
+
+/// A container whose root file system is the guest's.
+pub(crate) fn container(id: &ContainerId) -> ContainerConfig {
+    let command = CommandLine {
+        args: vec!["sleep".to_owned(), "1000".to_owned()],
+        ..CommandLine::default()
+    };
+    ContainerConfig {
+        id: id.clone(),
+        rootfs: RootFs::Guest {
+            guest: "/".into(),
+        },
+        bundle: None,
+        spec: container_spec(&command, Path::new("/"), &[]),
+    }
+}
