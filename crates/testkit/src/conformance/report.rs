@@ -57,9 +57,8 @@ impl Report {
     /// With the report, if one is.
     #[track_caller]
     pub fn assert_kept(&self) {
+        assert!(self.failed().is_empty(), "promises are broken\n{self}");
         println!("{self}");
-        let failed = self.failed();
-        assert!(failed.is_empty(), "broken promises: {failed:?}\n{self}");
     }
 }
 
