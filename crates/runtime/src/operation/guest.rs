@@ -118,17 +118,7 @@ impl Runtime {
         let agent = self.connect_agent(&record).await?;
         let listed = agent.list_processes(container).await;
         let listed = listed.during(|| format!("cannot list the processes of {container}"))?;
-        Ok(listed
-            .into_iter()
-            .map(|process| ProcessEntry {
-                pid: process.pid,
-                ppid: process.ppid,
-                uid: process.uid,
-                cpu_ms: u64::try_from(process.cpu_time.as_millis()).unwrap_or(u64::MAX),
-                rss: process.resident,
-                command: process.args.join(" "),
-            })
-            .collect())
+        Ok(listed.into_iter().map(ProcessEntry::from).collect())
     }
 
     /// Waits until the init process of a container has ended, and gives its status; at once when it
