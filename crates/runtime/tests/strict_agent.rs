@@ -12,7 +12,7 @@ use virtcontainers_oci::{CommandLine, container_spec, exec_process};
 use virtcontainers_runtime::{
     ContainerIo, CreateOptions, ErrorKind, ExecRequest, Runtime, RuntimeOptions,
 };
-use virtcontainers_testkit::agent::{FakeAgent, Flavor, Output, Program};
+use virtcontainers_testkit::agent::{FakeAgent, Fault, Flavor, Output, Program};
 use virtcontainers_testkit::hypervisor::{FakeBackend, Power};
 use virtcontainers_types::{
     AgentConfig, AgentStart, BootConfig, ContainerConfig, ContainerId, ExitStatus, GuestRoot,
@@ -233,6 +233,41 @@ async fn a_machine_that_crashes_fails_its_sandbox() {
     assert_eq!(sandbox.status().await.unwrap().state, SandboxState::Failed);
     sandbox.delete(false).await.unwrap();
     stage.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_that_never_come_do_not_stop_a_kill_or_a_stop() {
+    for stop in [false, true] {
+        let stage = Stage::new(&format!("silence-{stop}"), Flavor::Exact);
+        let config = stage.config("sleep");
+        let container = config.containers[0].id.clone();
+        let options = CreateOptions::default();
+        let sandbox = stage.runtime.run_sandbox(config, options).await.unwrap();
+        stage.agent.on("StatsContainer", Fault::Silence);
+        let other = stage.runtime.fetch_sandbox(&stage.id()).await.unwrap();
+        let asked = container.clone();
+        let asking = tokio::spawn(async move { other.stats_container(&asked).await });
+        let is_asked = || {
+            stage
+                .agent
+                .calls()
+                .iter()
+                .any(|call| call.contains("Stats"))
+        };
+        while !is_asked() {
+            tokio::task::yield_now().await;
+        }
+        if stop {
+            sandbox.stop(false).await.unwrap();
+        } else {
+            sandbox.kill_container(&container, 9, true).await.unwrap();
+            assert_eq!(sandbox.wait().await.unwrap(), ExitStatus(137));
+        }
+        assert!(!asking.is_finished(), "the counters came");
+        asking.abort();
+        sandbox.delete(false).await.unwrap();
+        stage.assert_clean();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
