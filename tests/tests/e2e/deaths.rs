@@ -35,7 +35,7 @@ fn find(place: &Place, word: &str) -> Result<Option<u32>> {
     Ok(None)
 }
 
-fn kill(pid: u32) -> Result<()> {
+pub(crate) fn kill(pid: u32) -> Result<()> {
     let pid = Pid::from_raw(i32::try_from(pid)?).context("no pid")?;
     Ok(pidfd_send_signal(
         pidfd_open(pid, PidfdFlags::empty())?,
@@ -301,7 +301,7 @@ fn a_supervisor_killed_during_a_boot_is_an_error_at_once() -> Result<()> {
 }
 
 /// The child of `vc run` that supervises its sandbox.
-fn supervisor_of(caller: u32) -> Result<u32> {
+pub(crate) fn supervisor_of(caller: u32) -> Result<u32> {
     let children = std::fs::read_to_string(format!("/proc/{caller}/task/{caller}/children"))?;
     Ok(children
         .split_whitespace()

@@ -5,6 +5,7 @@
 mod deaths;
 mod detached;
 mod exec;
+mod gc;
 mod isolation;
 mod paths;
 mod refusals;
