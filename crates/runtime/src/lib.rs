@@ -13,6 +13,7 @@ mod intent;
 mod kept;
 mod operation;
 mod options;
+mod orphan;
 mod paths;
 mod plan;
 mod recover;

@@ -21,7 +21,6 @@ use virtcontainers_types::{ContainerId, Operation, SandboxId, check};
 pub use query::Listed;
 
 use crate::error::{Context, Error, ErrorKind};
-use crate::recover::is_orphan;
 use crate::runtime::Runtime;
 
 impl Runtime {
@@ -46,7 +45,7 @@ impl Runtime {
         container: Option<&ContainerId>,
     ) -> Result<Record, Error> {
         let lease = self.lease(id, LeaseMode::Shared, operation.name()).await?;
-        let lease = match is_orphan(lease.record()) || Self::is_unsettled(&lease)? {
+        let lease = match self.is_orphan(lease.record()) || Self::is_unsettled(&lease)? {
             true => {
                 drop(lease);
                 self.settled(operation.name(), id).await?
@@ -70,7 +69,7 @@ impl Runtime {
         id: &SandboxId,
     ) -> Result<Lease, Error> {
         let lease = self.lease(id, LeaseMode::Exclusive, operation).await?;
-        match is_orphan(lease.record()) {
+        match self.is_orphan(lease.record()) {
             true => self.recover_leased(lease).await?.ok_or_else(|| {
                 let message = format!("sandbox {id} was never completed, and is cleaned up now");
                 Error::new(ErrorKind::NotFound, message).of(id)

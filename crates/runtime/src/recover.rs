@@ -1,15 +1,12 @@
 //! Cleaning up after operations, supervisors and creators that died.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::instrument;
-use virtcontainers_process::Identity;
-use virtcontainers_store::{Lease, LeaseMode, Ledger, Record, Summary};
-use virtcontainers_types::{
-    ContainerId, Deadlines, Operation, ProcessIdentity, SandboxId, SandboxState,
-};
+use virtcontainers_store::{Lease, LeaseMode, Ledger, Record};
+use virtcontainers_types::{ContainerId, Deadlines, Operation, SandboxId, SandboxState};
 
 use crate::end;
 use crate::error::{Context, Error, ErrorKind};
@@ -115,7 +112,7 @@ impl Runtime {
                 _ => return Err(error),
             },
         };
-        if is_orphan(lease.record()) {
+        if self.is_orphan(lease.record()) {
             let removed =
                 lease.record().state == SandboxState::Creating && lease.record().boots == 0;
             if !dry_run {
@@ -175,7 +172,7 @@ impl Runtime {
     /// unknown or unreadable, and for what somebody else is at.
     pub(crate) async fn recover_orphan(&self, id: &SandboxId) -> Result<(), Error> {
         match self.host.store.peek(id) {
-            Ok(summary) if looks_orphaned(&summary) => {}
+            Ok(summary) if self.looks_orphaned(&summary) => {}
             Ok(_) | Err(_) => return Ok(()),
         }
         let lease = self
@@ -189,7 +186,7 @@ impl Runtime {
             }
             Err(error) => return Err(error),
         };
-        match is_orphan(lease.record()) {
+        match self.is_orphan(lease.record()) {
             true => self.recover_leased(lease).await.map(drop),
             false => Ok(()),
         }
@@ -347,27 +344,4 @@ fn why(record: &Record) -> &'static str {
         (true, SandboxState::Creating) => "its boot was interrupted",
         (true, _) => "its supervisor died, and its machine with it",
     }
-}
-
-pub(crate) fn looks_orphaned(summary: &Summary) -> bool {
-    summary.state.is_live() && (!summary.is_of_this_boot() || !is_alive(summary.supervisor))
-}
-
-pub(crate) fn is_orphan(record: &Record) -> bool {
-    record.state.is_live() && (!record.is_of_this_boot() || !is_alive(record.supervisor))
-}
-
-fn is_alive(supervisor: Option<ProcessIdentity>) -> bool {
-    supervisor.is_some_and(|ProcessIdentity { pid, start_time }| {
-        let identity = Identity { pid, start_time };
-        // We live; of others the kernel is asked.
-        ourselves() == Some(identity) || identity.is_alive()
-    })
-}
-
-/// Our own process. A child that was forked without an exec is another, hence the pid is compared.
-fn ourselves() -> Option<Identity> {
-    static OURSELVES: OnceLock<Option<Identity>> = OnceLock::new();
-    let ourselves = *OURSELVES.get_or_init(|| Identity::current().ok());
-    ourselves.filter(|ourselves| ourselves.pid == std::process::id())
 }

@@ -16,6 +16,7 @@ mod inbox;
 mod inherited;
 mod socket;
 mod start;
+pub(crate) mod tasks;
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

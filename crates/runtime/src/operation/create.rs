@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tracing::instrument;
 use virtcontainers_store::{Blob, Lease, Record};
 use virtcontainers_types::{
-    Command, ContainerState, Deadlines, Decision, Fact, Input, ProcessIdentity, SandboxConfig, SandboxId,
-    decide,
+    Command, ContainerState, Deadlines, Decision, Fact, Input, ProcessIdentity, SandboxConfig,
+    SandboxId, decide,
 };
 
 use crate::boot::Phase;

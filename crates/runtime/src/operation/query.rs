@@ -9,7 +9,6 @@ use virtcontainers_types::{
 };
 
 use crate::error::{Context, Error, ErrorKind};
-use crate::recover::{is_orphan, looks_orphaned};
 use crate::runtime::{Runtime, blocking};
 use crate::sandbox::Sandbox;
 
@@ -30,7 +29,7 @@ impl Runtime {
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %id))]
     pub async fn fetch_sandbox(&self, id: &SandboxId) -> Result<Sandbox, Error> {
         let mut lease = self.lease(id, LeaseMode::Shared, "fetch").await?;
-        if is_orphan(lease.record()) {
+        if self.is_orphan(lease.record()) {
             drop(lease);
             lease = self.recovered("fetch", id).await?;
         }
@@ -82,7 +81,7 @@ impl Runtime {
         let mut all = Vec::with_capacity(peeked.len());
         for entry in peeked {
             let (id, status) = match entry {
-                Ok((id, Ok(summary))) if looks_orphaned(&summary) => {
+                Ok((id, Ok(summary))) if self.looks_orphaned(&summary) => {
                     let status = self.status_sandbox(&id).await;
                     (Some(id), status)
                 }
@@ -116,7 +115,7 @@ impl Runtime {
                 .map_err(|error| error.of(id))
         };
         let summary = peek()?;
-        if !looks_orphaned(&summary) {
+        if !self.looks_orphaned(&summary) {
             return Ok(summary);
         }
         self.recover_orphan(id).await?;

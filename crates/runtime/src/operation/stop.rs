@@ -91,7 +91,7 @@ impl Runtime {
             }
             lease => lease?,
         };
-        let lease = match crate::recover::is_orphan(lease.record()) {
+        let lease = match self.is_orphan(lease.record()) {
             true => self.recover_leased(lease).await?,
             false => Some(lease),
         };

@@ -118,8 +118,9 @@ async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Re
         Verdict::Stopped => end::stopped(lease.record(), &session.exits),
         Verdict::Failed(why) => end::failed(lease.record(), &why),
     };
-    if undone {
-        undo::forget_stopped(&lease.ledger())?;
+    // What is undone twice does no harm; an end that is not recorded does.
+    if undone && let Err(error) = undo::forget_stopped(&lease.ledger()) {
+        tracing::warn!(%error, "what was undone is undone again by the next call");
     }
     lease
         .commit(record)

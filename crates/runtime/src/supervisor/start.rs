@@ -12,6 +12,7 @@ use virtcontainers_store::Ledger;
 use virtcontainers_types::{Attachment, ProcessIdentity};
 
 use super::control::{self, Begin, Receiver, Report, Request, Sender, Up};
+use super::tasks::Attendance;
 use super::{Hosting, supervise};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
@@ -81,7 +82,9 @@ fn start_task(host: &Arc<Host>, begin: Begin, io: ContainerIo) -> Result<Startin
     let ourselves = Identity::current().during(|| "cannot tell our own process".to_owned())?;
     let host = Arc::clone(host);
     let control = control::split(theirs);
+    let attendance = Attendance::begin(begin.plan.machine.directory.clone());
     tokio::spawn(async move {
+        let _attendance = attendance;
         if let Err(error) = supervise(&host, begin, control, io, Hosting::Task).await {
             tracing::error!(%error, "the supervisor cannot begin");
         }
