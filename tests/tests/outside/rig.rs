@@ -1,0 +1,140 @@
+//! A state root, a sandbox's id, and actors on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use virtcontainers_testkit::inventory::{Inventory, Scope};
+use virtcontainers_tests::history::{Journal, Line};
+use virtcontainers_tests::program::{Finished, Program};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// What a sandbox is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sandbox {
+    /// Processes, sockets and files.
+    Plain,
+    /// Also mounts, a file system daemon and a network namespace.
+    Sharing,
+}
+
+/// A place of one sandbox. Remembers what there was before.
+pub(crate) struct Rig {
+    directory: TempDir,
+    sandbox: Sandbox,
+    id: String,
+    /// Whether a history is written.
+    journal: bool,
+    before: Inventory,
+}
+
+impl Rig {
+    pub(crate) fn new(sandbox: Sandbox, journal: bool) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("vco").tempdir()?;
+        for name in ["reports", "rootfs"] {
+            std::fs::create_dir(directory.path().join(name))?;
+        }
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("o{}-{number}", std::process::id());
+        let before = Inventory::take(&scope(directory.path(), &id))?;
+        Ok(Self {
+            directory,
+            sandbox,
+            id,
+            journal,
+            before,
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn setting(&self) -> Value {
+        let mut setting = json!({
+            "root": self.path("state"),
+            "id": self.id,
+            "reports": self.path("reports"),
+            "patience": 2.0,
+        });
+        if self.journal {
+            setting["journal"] = json!(self.path("journal"));
+        }
+        if self.sandbox == Sandbox::Sharing {
+            setting["rootfs"] = json!(self.path("rootfs"));
+        }
+        setting
+    }
+
+    /// An actor with this command.
+    pub(crate) fn actor<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Program {
+        let actor = Program::new(env!("CARGO_BIN_EXE_actor")).arg(self.setting().to_string());
+        words.into_iter().fold(actor, |actor, word| actor.arg(word))
+    }
+
+    /// The arguments of an actor with this command, the program first.
+    pub(crate) fn words(&self, command: &str) -> Vec<String> {
+        let program = env!("CARGO_BIN_EXE_actor").to_owned();
+        vec![program, self.setting().to_string(), command.to_owned()]
+    }
+
+    /// Carries out one operation, and fails if it does; what is not there need not be deleted.
+    pub(crate) fn do_one<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Finished> {
+        let finished = self.actor(words).finish()?;
+        let gone = refusal(&finished).is_some_and(|kind| kind == "not-found");
+        if gone { Ok(finished) } else { finished.expect(0) }
+    }
+
+    /// Whoever is left is told to recover, then to remove the sandbox.
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.do_one(["recover"])?;
+        self.do_one(["delete", "force"])?;
+        Ok(())
+    }
+
+    pub(crate) fn history(&self) -> Result<Vec<Line>> {
+        Journal::read(&self.path("journal"))
+    }
+
+    /// Fails if there is anything that there was not before, or if a guest's agent was used in a way
+    /// that it does not allow.
+    pub(crate) fn assert_clean(&self) -> Result<()> {
+        let after = Inventory::take(&scope(self.directory.path(), &self.id))?;
+        let other = after.compared_with(&self.before);
+        ensure!(other.is_empty(), "{other:#?}");
+        let violations = std::fs::read_to_string(self.path("reports/violations"));
+        ensure!(violations.is_err(), "violations: {violations:?}");
+        Ok(())
+    }
+}
+
+fn scope(directory: &Path, id: &str) -> Scope {
+    Scope {
+        root: directory.join("state"),
+        prefix: id.to_owned(),
+        descriptors: false,
+    }
+}
+
+/// The kind of the error that an actor's last operation ended with.
+pub(crate) fn refusal(finished: &Finished) -> Option<String> {
+    let text = finished.text();
+    let last: Value = serde_json::from_str(text.lines().last()?).ok()?;
+    Some(last["ending"]["refused"]["kind"].as_str()?.to_owned())
+}
+
+/// Runs programs side by side to their ends.
+pub(crate) fn together(programs: Vec<Program>) -> Result<Vec<Finished>> {
+    let started: Result<Vec<_>> = programs.into_iter().map(Program::start).collect();
+    let waiting: Vec<_> = started?
+        .into_iter()
+        .map(|one| std::thread::spawn(move || one.finish()))
+        .collect();
+    waiting
+        .into_iter()
+        .map(|one| one.join().ok().context("a thread panicked")?)
+        .collect()
+}
