@@ -76,6 +76,7 @@ fn can(harness: &dyn Harness, ability: Ability) -> bool {
         Ability::FilesystemSharing => capabilities.filesystem_sharing,
         Ability::Processes => harness.has_processes(),
         Ability::Events => harness.has_events(),
+        Ability::NetworkNamespaces => rustix::process::geteuid().is_root(),
         // Nothing that a machine has.
         Ability::Programs => false,
     }

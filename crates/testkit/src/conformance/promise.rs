@@ -28,6 +28,8 @@ pub enum Ability {
     Processes,
     /// The launcher of a machine is told what happens to it.
     Events,
+    /// We may make network namespaces: this needs privileges.
+    NetworkNamespaces,
     /// A guest's programs are run, so that one that is not there is missed, and one can read.
     Programs,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Ability {
             Self::FilesystemSharing => "file system sharing",
             Self::Processes => "processes",
             Self::Events => "events",
+            Self::NetworkNamespaces => "the privilege to make network namespaces",
             Self::Programs => "programs",
         })
     }

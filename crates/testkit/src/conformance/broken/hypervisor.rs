@@ -69,6 +69,7 @@ pub const ALL: &[Broken] = &[
     able("a-start-of-what-ended-is-gone"),
     able("a-dropped-start-leaves-nothing"),
     processes("processes-carry-the-nonce"),
+    processes("processes-are-in-the-namespace"),
     processes("processes-die-with-their-launcher"),
     able("a-pause-halts-the-cpus"),
     able("a-resume-lets-the-cpus-go-on"),

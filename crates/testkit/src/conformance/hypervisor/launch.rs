@@ -1,12 +1,13 @@
 //! What a backend promises of the way from a plan to CPUs that run.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use virtcontainers_hypervisor::{ErrorKind, Handoffs};
 use virtcontainers_process::{find_by_nonce, on_thread};
 
 use super::polls::drop_after;
-use super::stage::{Stage, done, refused};
+use super::stage::{Ledger, Stage, done, refused};
 use super::{Harness, Promise};
 use crate::conformance::{Ability, Need, ensure};
 use crate::hypervisor::Power;
@@ -65,6 +66,15 @@ pub(super) const PROMISES: &[Promise] = &[
         sentence: "Every process of the machine carries the sandbox's nonce.",
         needs: &[Need::Has(Ability::Processes)],
         check: |harness| Box::pin(nonce(harness)),
+    },
+    Promise {
+        name: "processes-are-in-the-namespace",
+        sentence: "The machine runs in the network namespace that is handed over.",
+        needs: &[
+            Need::Has(Ability::Processes),
+            Need::Has(Ability::NetworkNamespaces),
+        ],
+        check: |harness| Box::pin(namespace(harness)),
     },
     Promise {
         name: "processes-die-with-their-launcher",
@@ -161,6 +171,44 @@ async fn nonce(harness: &dyn Harness) -> Checked {
     done("the shutdown", ended)
 }
 
+async fn namespace(harness: &dyn Harness) -> Checked {
+    let stage = Stage::new(harness)?;
+    let namespace = unnamed_namespace(&stage.nonce)?;
+    let stat = rustix::fs::fstat(&namespace).map_err(|error| error.to_string())?;
+    let wanted = format!("net:[{}]", stat.st_ino);
+    let handoffs = Handoffs {
+        network_namespace: Some(namespace),
+        ..stage.handoffs()
+    };
+    let launch = stage
+        .backend
+        .launch(stage.plan.clone(), handoffs, &stage.ledger);
+    let launched = done("the launch", launch.await)?;
+    let _machine = done("the start", launched.start().await)?;
+    for process in find_by_nonce(&stage.nonce).map_err(|error| error.to_string())? {
+        let link = std::fs::read_link(format!("/proc/{}/ns/net", process.pid));
+        let found = link.map_err(|error| error.to_string())?;
+        ensure!(
+            found.as_os_str() == wanted.as_str(),
+            "{process} is in {}, not in {wanted}",
+            found.display()
+        );
+    }
+    Ok(())
+}
+
+/// A network namespace that lives as long as somebody holds it: it is made with a name, which is
+/// taken back at once.
+fn unnamed_namespace(name: &str) -> Result<OwnedFd, String> {
+    let ledger = Ledger::default();
+    let made = virtcontainers_network::create_namespace(name, &ledger);
+    let descriptor = made.and_then(|namespace| namespace.descriptor());
+    for entry in ledger.entries().iter().rev() {
+        virtcontainers_network::undo(entry).map_err(|error| error.to_string())?;
+    }
+    descriptor.map_err(|error| error.to_string())
+}
+
 async fn launcher(harness: &dyn Harness) -> Checked {
     let stage = Stage::new(harness)?;
     let handoffs = Handoffs {
@@ -174,7 +222,7 @@ async fn launcher(harness: &dyn Harness) -> Checked {
             .build()
             .map_err(|error| error.to_string())?;
         runtime.block_on(async {
-            let ledger = super::stage::Ledger::default();
+            let ledger = Ledger::default();
             let launched = done("the launch", backend.launch(plan, handoffs, &ledger).await)?;
             // The thread ends without a word to the machine.
             done("the start", launched.start().await).map(drop)

@@ -120,6 +120,10 @@ impl Backend for BrokenBackend {
                 tokio::task::yield_now().await;
                 kept.take()?
             }
+            "processes-are-in-the-namespace" => {
+                handoffs.network_namespace = None;
+                inner.launch(plan, handoffs, undo).await?
+            }
             "processes-die-with-their-launcher" => {
                 handoffs.die_with_launcher = false;
                 inner.launch(plan, handoffs, undo).await?
