@@ -1,5 +1,6 @@
 //! Machines that are values: fast, and met only by this process.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,8 +27,11 @@ pub struct FakeBackend {
     /// Absent when each machine has its own.
     agent: Option<PathBuf>,
     capabilities: Capabilities,
-    machines: Arc<Mutex<Vec<Arc<FakeMachine>>>>,
+    machines: Arc<Mutex<Machines>>,
 }
+
+/// The last machine of each sandbox.
+type Machines = BTreeMap<SandboxId, Arc<FakeMachine>>;
 
 impl FakeBackend {
     /// A backend whose guests have their agent on this unix socket.
@@ -61,12 +65,7 @@ impl FakeBackend {
 
     /// The machine that was made for a sandbox last.
     pub fn machine(&self, sandbox: &SandboxId) -> Option<Arc<FakeMachine>> {
-        let machines = self.machines();
-        machines
-            .iter()
-            .rev()
-            .find(|machine| machine.id == *sandbox)
-            .cloned()
+        self.machines().get(sandbox).cloned()
     }
 
     fn agent(&self, plan: &MachinePlan) -> PathBuf {
@@ -75,7 +74,7 @@ impl FakeBackend {
             .unwrap_or_else(|| plan.directory.join("agent.sock"))
     }
 
-    fn machines(&self) -> MutexGuard<'_, Vec<Arc<FakeMachine>>> {
+    fn machines(&self) -> MutexGuard<'_, Machines> {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -203,12 +202,12 @@ impl Backend for FakeBackend {
         })?;
         let machine = Arc::new(FakeMachine {
             agent: self.agent(&plan),
-            id: plan.id,
+            id: plan.id.clone(),
             can_pause: self.capabilities.pause,
             power: watch::Sender::new(Power::Held),
             subscribers: Mutex::default(),
         });
-        self.machines().push(Arc::clone(&machine));
+        self.machines().insert(plan.id, Arc::clone(&machine));
         Ok(Box::new(FakeLaunched(Some(machine))))
     }
 
@@ -226,11 +225,8 @@ impl Backend for FakeBackend {
     }
 
     fn undo(&self, entry: &UndoEntry) -> Result<(), Error> {
-        let id = id_of(&entry.payload);
-        for machine in self.machines().iter() {
-            if id.as_ref() == Some(&machine.id) {
-                machine.crash();
-            }
+        if let Some(machine) = id_of(&entry.payload).and_then(|id| self.machine(&id)) {
+            machine.crash();
         }
         Ok(())
     }
