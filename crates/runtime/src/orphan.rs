@@ -37,7 +37,7 @@ impl Runtime {
 }
 
 /// Our own process. A child that was forked without an exec is another, hence the pid is compared.
-fn ourselves() -> Option<Identity> {
+pub(crate) fn ourselves() -> Option<Identity> {
     static OURSELVES: OnceLock<Option<Identity>> = OnceLock::new();
     let ourselves = *OURSELVES.get_or_init(|| Identity::current().ok());
     ourselves.filter(|ourselves| ourselves.pid == std::process::id())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::instrument;
 use virtcontainers_store::{Lease, LeaseMode, Ledger, Record};
-use virtcontainers_types::{ContainerId, Deadlines, Operation, SandboxId, SandboxState};
+use virtcontainers_types::{ContainerId, Deadlines, Operation, SandboxId, SandboxState, UndoEntry};
 
 use crate::end;
 use crate::error::{Context, Error, ErrorKind};
@@ -234,12 +234,13 @@ impl Runtime {
     /// Undoes all but what is kept of a stopped sandbox, and strikes it out of the ledger.
     pub(crate) async fn undo_stop(&self, lease: &Lease, deadlines: Deadlines) -> Result<(), Error> {
         let ledger = lease.ledger();
-        self.undo_entries(ledger.clone(), Extent::Stop, deadlines.delete)
+        let undone = self
+            .undo_entries(ledger.clone(), Extent::Stop, deadlines.delete)
             .await?;
         if !lease.record().is_of_this_boot() {
             self.clear_after_reboot(lease.id().clone()).await?;
         }
-        undo::forget_stopped(&ledger)
+        undo::forget_stopped(&ledger, undone)
     }
 
     /// Undoes everything and removes the record.
@@ -283,11 +284,12 @@ impl Runtime {
         ledger: Ledger,
         extent: Extent,
         deadline: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<UndoEntry>, Error> {
         let backend = Arc::clone(&self.host.backend);
-        if undo::is_brief(&ledger)? {
-            // In place: another thread would cost more.
-            return undo::undo_all(&ledger, backend.as_ref(), Undoer::Other, extent, deadline);
+        let entries = undo::read(&ledger)?;
+        // In place: another thread would cost more.
+        if let Some(undone) = undo::undo_brief(&entries, backend.as_ref(), extent) {
+            return undone.map(|()| entries);
         }
         blocking(move || undo::undo_all(&ledger, backend.as_ref(), Undoer::Other, extent, deadline))
             .await

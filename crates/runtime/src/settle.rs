@@ -1,5 +1,7 @@
 //! Settling what an interrupted operation left half-done.
 
+use tokio::time::timeout;
+use virtcontainers_agent::ProcessRef;
 use virtcontainers_store::{Lease, Record};
 use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxState};
 
@@ -127,12 +129,20 @@ impl Runtime {
         container: &ContainerId,
     ) -> Result<(), Error> {
         let agent = self.connect_agent(record).await?;
-        if let Err(error) = agent.kill_all(container).await {
-            tracing::debug!(%error, %container, signal = SIGKILL, "cannot be killed");
+        let patience = self.deadlines().stop_guest;
+        match agent.kill_all(container).await {
+            // Waits that are under way when a container is removed fail: that of its supervisor
+            // comes to its end first.
+            Ok(()) => {
+                let process = ProcessRef::init(container.clone());
+                let ended = timeout(patience, agent.wait_process(&process)).await;
+                tracing::debug!(%container, ?ended, "killed");
+            }
+            Err(error) => {
+                tracing::debug!(%error, %container, signal = SIGKILL, "cannot be killed");
+            }
         }
-        let removed = agent
-            .remove_container(container, self.deadlines().stop_guest)
-            .await;
+        let removed = agent.remove_container(container, patience).await;
         tolerate_gone(removed).during(|| format!("the guest cannot remove container {container}"))
     }
 }

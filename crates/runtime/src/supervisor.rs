@@ -11,9 +11,11 @@ pub(crate) mod carry;
 pub(crate) mod client;
 pub(crate) mod console;
 pub(crate) mod control;
+mod creator;
 mod finish;
 mod inbox;
 mod inherited;
+mod note;
 mod socket;
 mod start;
 pub(crate) mod tasks;
@@ -34,16 +36,18 @@ use crate::diagnosis::{self, BootReport, CONSOLE_LINES};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
 use crate::options::{ContainerIo, Progress};
-use control::{Begin, Exits, Receiver, Report, Request, Sender, Up};
+use control::{Begin, Exits, Report, Request, Up};
+use creator::{Creator, CreatorGone};
 use inbox::{Inbox, Wish};
+use tasks::Attendance;
 
 /// Whether the supervisor is a process or a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hosting {
+#[derive(Debug, Clone, Copy)]
+enum Hosting<'a> {
     /// The process is the supervisor's own, on one thread.
     Process,
     /// Other things run in the process.
-    Task,
+    Task(&'a Attendance),
 }
 
 /// How a sandbox came to its end.
@@ -82,7 +86,8 @@ pub(crate) async fn supervise_here(
     let (mut receiver, sender) = control::split(control);
     match receiver.next::<Request>().await? {
         Some(Request::Begin(begin)) => {
-            supervise(host, *begin, (receiver, sender), io, Hosting::Process).await
+            let line = (Creator::Stream(sender), CreatorGone::Stream(receiver));
+            supervise(host, *begin, line, io, Hosting::Process).await
         }
         // The creator died before it said anything; the next call cleans up after it.
         Some(_) | None => Ok(()),
@@ -93,17 +98,17 @@ pub(crate) async fn supervise_here(
 async fn supervise(
     host: &Host,
     begin: Begin,
-    (receiver, sender): (Receiver, Sender),
+    (creator, gone): (Creator, CreatorGone),
     io: ContainerIo,
-    hosting: Hosting,
+    hosting: Hosting<'_>,
 ) -> Result<(), Error> {
     let mut session = Session {
         ledger: host.store.ledger(&begin.config.id),
-        inbox: Inbox::open(receiver, &begin.plan.machine.directory, hosting)?,
+        inbox: Inbox::open(gone, &begin.plan.machine.directory, hosting)?,
         host,
         begin,
         hosting,
-        sender,
+        creator,
         exits: Exits::new(),
     };
     let end = session.run(io).await;
@@ -118,9 +123,9 @@ struct Session<'a> {
     host: &'a Host,
     begin: Begin,
     ledger: Ledger,
-    hosting: Hosting,
+    hosting: Hosting<'a>,
     inbox: Inbox,
-    sender: Sender,
+    creator: Creator,
     /// How containers ended so far.
     exits: Exits,
 }
@@ -149,7 +154,7 @@ impl Session<'_> {
             ledger,
             hosting,
             inbox,
-            sender,
+            creator,
             ..
         } = self;
         let (progress, mut phases) = progress_channel();
@@ -158,14 +163,14 @@ impl Session<'_> {
             config: &begin.config,
             plan: &begin.plan,
             ledger,
-            die_with_thread: *hosting == Hosting::Process,
+            die_with_thread: matches!(hosting, Hosting::Process),
             limit: begin.plan.machine.deadlines.boot,
         };
         let mut booting = pin!(boot_and_start(job, begin.start, &progress));
         let booted = loop {
             tokio::select! {
                 biased;
-                Some((phase, took)) = phases.recv() => tell_phase(sender, phase, took).await,
+                Some((phase, took)) = phases.recv() => tell_phase(creator, phase, took).await,
                 wish = inbox.next() => match wish {
                     Wish::CreatorGone => return Err(End::CreatorGone),
                     Wish::Stop { told, .. } => return Err(End::Stopped(told)),
@@ -180,7 +185,7 @@ impl Session<'_> {
             }
         };
         while let Ok((phase, took)) = phases.try_recv() {
-            tell_phase(sender, phase, took).await;
+            tell_phase(creator, phase, took).await;
         }
         match booted {
             Ok(ready) => {
@@ -188,7 +193,7 @@ impl Session<'_> {
                     machine: ready.machine.save(),
                     facts: ready.facts.clone(),
                 };
-                tell(sender, &Report::Up(up)).await;
+                tell(creator, Report::Up(up)).await;
                 Ok(ready)
             }
             Err(failure) => Err(End::BootFailed(explain(job, failure, begun))),
@@ -228,14 +233,14 @@ fn progress_channel() -> (Progress, mpsc::UnboundedReceiver<(Phase, Duration)>) 
     (Progress::new(tell), receiver)
 }
 
-async fn tell_phase(sender: &mut Sender, phase: Phase, took: Duration) {
+async fn tell_phase(creator: &mut Creator, phase: Phase, took: Duration) {
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tell(sender, &Report::Phase { phase, millis }).await;
+    tell(creator, Report::Phase { phase, millis }).await;
 }
 
 /// A creator that is gone is noticed by the inbox.
-async fn tell(sender: &mut Sender, report: &Report) {
-    if let Err(error) = sender.send(report).await {
+async fn tell(creator: &mut Creator, report: Report) {
+    if let Err(error) = creator.send(report).await {
         tracing::debug!(%error, "the creator does not listen");
     }
 }

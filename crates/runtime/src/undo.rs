@@ -77,26 +77,39 @@ pub(crate) enum Extent {
 }
 
 /// Undoes what `ledger` tells of, in reverse. Goes on after a failure; everything that could not be
-/// undone is in the error. Blocking.
+/// undone is in the error. Gives what was undone. Blocking.
 pub(crate) fn undo_all(
     ledger: &Ledger,
     backend: &dyn Backend,
     undoer: Undoer,
     extent: Extent,
     deadline: Duration,
-) -> Result<(), Error> {
-    let read = || {
-        let entries = ledger
-            .entries()
-            .during(|| "cannot read the ledger of the sandbox".to_owned());
-        entries.map(|read| read.entries)
-    };
+) -> Result<Vec<UndoEntry>, Error> {
     let mut failures = Vec::new();
     if undoer == Undoer::Other {
-        failures.extend(end_supervisors(&read()?, deadline));
+        failures.extend(end_supervisors(&read(ledger)?, deadline));
     }
     // Read after the supervisor's end: it made effects until then.
-    let entries = read()?;
+    let entries = read(ledger)?;
+    undo_entries(&entries, backend, extent, failures)?;
+    Ok(entries)
+}
+
+/// The entries of a ledger.
+pub(crate) fn read(ledger: &Ledger) -> Result<Vec<UndoEntry>, Error> {
+    let read = ledger
+        .entries()
+        .during(|| "cannot read the ledger of the sandbox".to_owned())?;
+    Ok(read.entries)
+}
+
+/// Undoes these entries in reverse, after some others that failed.
+fn undo_entries(
+    entries: &[UndoEntry],
+    backend: &dyn Backend,
+    extent: Extent,
+    mut failures: Vec<String>,
+) -> Result<(), Error> {
     for entry in entries.iter().rev() {
         if let Err(failure) = undo(entry, backend, extent) {
             tracing::warn!(owner = entry.owner, failure, "cannot undo an effect");
@@ -112,6 +125,17 @@ pub(crate) fn undo_all(
         failures.join("; ")
     );
     Err(Error::new(ErrorKind::Internal, message))
+}
+
+/// Undoes entries, if that takes but a few system calls: they tell of nothing that has to end first.
+/// `None`: it may take longer, and nothing was done.
+pub(crate) fn undo_brief(
+    entries: &[UndoEntry],
+    backend: &dyn Backend,
+    extent: Extent,
+) -> Option<Result<(), Error>> {
+    let brief = entries.iter().all(is_kept);
+    brief.then(|| undo_entries(entries, backend, extent, Vec::new()))
 }
 
 /// Undoes one attempt at a boot, and strikes it out: all but what this crate itself did, which the
@@ -142,17 +166,17 @@ fn end_supervisors(entries: &[UndoEntry], deadline: Duration) -> Vec<String> {
     failed.map(text_of).collect()
 }
 
-/// Strikes out of a ledger all that a stop undid. The machine's directory stays until the delete, and
+/// Strikes out of a ledger what a stop undid. The machine's directory stays until the delete, and
 /// intents until they are settled.
 ///
 /// Errors: `Denied`, `Internal`.
-pub(crate) fn forget_stopped(ledger: &Ledger) -> Result<(), Error> {
-    let failed = || "cannot shorten the ledger of the sandbox".to_owned();
-    let mut entries = ledger.entries().during(failed)?.entries;
-    entries.retain(|entry| !is_kept(entry));
-    match entries.is_empty() {
+pub(crate) fn forget_stopped(ledger: &Ledger, mut undone: Vec<UndoEntry>) -> Result<(), Error> {
+    undone.retain(|entry| !is_kept(entry));
+    match undone.is_empty() {
         true => Ok(()),
-        false => ledger.forget(&entries).during(failed),
+        false => ledger
+            .forget(&undone)
+            .during(|| "cannot shorten the ledger of the sandbox".to_owned()),
     }
 }
 
@@ -162,14 +186,6 @@ fn is_kept(entry: &UndoEntry) -> bool {
         own_effect(entry),
         Some(Effect::MachineDirectory(_) | Effect::Intent(_))
     )
-}
-
-/// Whether undoing a ledger takes but a few system calls: it tells of nothing that has to end first.
-pub(crate) fn is_brief(ledger: &Ledger) -> Result<bool, Error> {
-    let read = ledger
-        .entries()
-        .during(|| "cannot read the ledger of the sandbox".to_owned())?;
-    Ok(read.entries.iter().all(is_kept))
 }
 
 /// Whether there is anything for [`clear_directories`] to remove.

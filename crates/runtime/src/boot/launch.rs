@@ -102,7 +102,7 @@ fn handoffs(job: Job<'_>, namespace: Option<&Namespace>) -> Result<Handoffs, Err
         Error::new(ErrorKind::Internal, "cannot prepare the guest's console").because(error)
     };
     let (console, reader) = console::channel().map_err(failed)?;
-    let log = console::ConsoleLog::create(&job.plan.machine.directory).map_err(failed)?;
+    let log = console::ConsoleLog::new(&job.plan.machine.directory);
     keep_console(reader, log);
     let network = namespace
         .map(Namespace::descriptor)

@@ -103,7 +103,7 @@ impl Runtime {
         let undone = self
             .undo_entries(ledger.clone(), Extent::Stop, deadline)
             .await;
-        match undone.and_then(|()| undo::forget_stopped(&ledger)) {
+        match undone.and_then(|undone| undo::forget_stopped(&ledger, undone)) {
             Ok(()) => {}
             Err(left) => tracing::error!(%left, "a failed boot is not wholly cleaned up"),
         }

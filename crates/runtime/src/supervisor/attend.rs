@@ -13,7 +13,8 @@ use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Life
 
 use super::control::Exits;
 use super::inbox::{News, Watch, Wish};
-use super::{End, Session, carry, finish};
+use super::note::{Ended, Watches, note_container_end};
+use super::{End, Session, carry};
 use crate::Agent;
 use crate::boot::Ready;
 use crate::error::{Error, ErrorKind};
@@ -22,7 +23,8 @@ use crate::options::ContainerIo;
 /// How long the end of the machine may follow the loss of its agent and still be its cause.
 const CAUSE_WINDOW: Duration = Duration::from_millis(500);
 
-type Carried = (ContainerId, Result<ExitStatus, Error>);
+/// A container, its number among those of its id, and how it ended.
+type Carried = (ContainerId, u64, Result<ExitStatus, Error>);
 
 /// The containers that are waited for.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ struct Containers {
     facts: GuestFacts,
     carried: JoinSet<Carried>,
     waiting: BTreeSet<ContainerId>,
+    watches: Watches,
     news: Arc<News>,
 }
 
@@ -41,6 +44,7 @@ impl Containers {
             facts: ready.facts.clone(),
             carried: JoinSet::new(),
             waiting: BTreeSet::new(),
+            watches: Watches::default(),
             news: Arc::clone(news),
         }
     }
@@ -54,22 +58,40 @@ impl Containers {
             false
         });
         self.waiting.insert(container.clone());
+        let number = self.watches.begin(&container);
         self.carried
-            .spawn(async move { (container, carrier.carry(io).await) });
+            .spawn(async move { (container, number, carrier.carry(io).await) });
     }
 
     /// The next container that ended; waits for ever when there is none. Safe to drop.
-    async fn next(&mut self) -> Result<(ContainerId, ExitStatus), Error> {
-        match self.carried.join_next().await {
-            Some(Ok((container, Ok(status)))) => {
+    async fn next(&mut self) -> Result<Ended, Error> {
+        loop {
+            let (container, number, carried) = match self.carried.join_next().await {
+                Some(Ok(carried)) => carried,
+                Some(Err(error)) => {
+                    let message = "a stream task died";
+                    return Err(Error::new(ErrorKind::Internal, message).because(error));
+                }
+                None => std::future::pending().await,
+            };
+            let status = match carried {
+                Ok(status) => status,
+                // The agent answers, and knows no such process: it was removed beside us.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => {
+                    tracing::warn!(%error, %container, "the end of a container was not seen");
+                    ExitStatus::LOST
+                }
+                Err(error) => return Err(error),
+            };
+            // Else its id is another one's by now.
+            if self.watches.is_current(&container, number) {
                 self.waiting.remove(&container);
-                Ok((container, status))
+                return Ok(Ended {
+                    container,
+                    number,
+                    status,
+                });
             }
-            Some(Ok((_, Err(error)))) => Err(error),
-            Some(Err(error)) => {
-                Err(Error::new(ErrorKind::Internal, "a stream task died").because(error))
-            }
-            None => std::future::pending().await,
         }
     }
 
@@ -86,8 +108,8 @@ impl Containers {
         }
         while !self.waiting.is_empty() {
             match self.next().await {
-                Ok((container, status)) => {
-                    exits.insert(container, status);
+                Ok(ended) => {
+                    exits.insert(ended.container, ended.status);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the end of a container was not seen");
@@ -121,12 +143,12 @@ impl Session<'_> {
             tokio::select! {
                 exit = &mut lost => break End::MachineLost(exit),
                 ended = containers.next() => match ended {
-                    Ok((container, status)) => {
-                        self.exits.insert(container.clone(), status);
-                        if self.ends_with(&container) {
+                    Ok(ended) => {
+                        self.exits.insert(ended.container.clone(), ended.status);
+                        if self.ends_with(&ended.container) {
                             break End::ContainerEnded;
                         }
-                        notes.spawn(self.note_end(container, status));
+                        notes.spawn(self.note_end(containers.watches.clone(), ended));
                     }
                     // The machine's end is the better explanation, if it follows.
                     Err(error) => break match timeout(CAUSE_WINDOW, &mut lost).await {
@@ -167,24 +189,26 @@ impl Session<'_> {
     /// date.
     fn note_end(
         &self,
-        container: ContainerId,
-        status: ExitStatus,
+        watches: Watches,
+        ended: Ended,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let noted = finish::note_container_end(
+        let noted = note_container_end(
             Arc::clone(&self.host.store),
             self.begin.config.id.clone(),
             self.begin.plan.machine.deadlines.lock,
-            container.clone(),
-            status,
+            watches.clone(),
+            ended.clone(),
         );
         let news = Arc::clone(&self.inbox.news);
         async move {
             if let Err(error) = noted.await {
                 tracing::error!(%error, "the end of a container cannot be recorded");
             }
-            news.ended.send_modify(|ended| {
-                ended.exits.insert(container, status);
-            });
+            if watches.is_current(&ended.container, ended.number) {
+                news.ended.send_modify(|known| {
+                    known.exits.insert(ended.container, ended.status);
+                });
+            }
         }
     }
 

@@ -1,14 +1,18 @@
-//! What other processes ask of a sandbox's supervisor, on the socket in its directory.
+//! What operations ask of a sandbox's supervisor: within its process directly, from others on the
+//! socket in its directory.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use virtcontainers_types::{ContainerId, ExitStatus};
 
 use super::control::{self, Exits, Receiver, Report, Request, Sender};
+use super::inbox::{self, Ended, Watch, Wish};
 use super::socket;
+use super::tasks::{self, Line};
 use crate::error::{Error, ErrorKind};
 use crate::options::{ContainerIo, null};
 
@@ -22,30 +26,49 @@ pub(crate) async fn ask_to_stop(
     force: bool,
     deadline: Duration,
 ) -> Result<Option<Exits>, Error> {
-    let Ok((mut receiver, mut sender)) = connect(directory).await else {
-        return Ok(None);
-    };
     let asked = async {
-        let mut exits = Exits::new();
-        if sender.send(&Request::Stop { force }).await.is_ok() {
-            // It closes the stream when all is undone.
-            while let Ok(Some(report)) = receiver.next::<Report>().await {
-                if let Report::Exits(seen) = report {
-                    exits = seen;
-                }
-            }
+        if let Some(line) = tasks::line(directory) {
+            return Some(stop_task(&line, force).await);
         }
-        exits
+        let (receiver, sender) = connect(directory).await.ok()?;
+        Some(stop_process(receiver, sender, force).await)
     };
-    timeout(deadline, asked).await.map(Some).map_err(|_| {
+    timeout(deadline, asked).await.map_err(|_| {
         let message = format!("the supervisor did not end within {} s", deadline.as_secs());
         Error::new(ErrorKind::Timeout, message)
     })
 }
 
+async fn stop_task(line: &Line, force: bool) -> Exits {
+    let (told, wait) = oneshot::channel();
+    let stop = Wish::Stop { force, told: wait };
+    let mut exits = Exits::new();
+    if line.wishes.send(stop).await.is_ok() {
+        exits = inbox::exits(&line.news, |_| false).await;
+    }
+    drop::<oneshot::Sender<()>>(told);
+    line.wishes.closed().await;
+    exits
+}
+
+async fn stop_process(mut receiver: Receiver, mut sender: Sender, force: bool) -> Exits {
+    let mut exits = Exits::new();
+    if sender.send(&Request::Stop { force }).await.is_ok() {
+        // It closes the stream when all is undone.
+        while let Ok(Some(report)) = receiver.next::<Report>().await {
+            if let Report::Exits(seen) = report {
+                exits = seen;
+            }
+        }
+    }
+    exits
+}
+
 /// Waits until the supervisor in `directory` is gone; at once when there is none. Safe to drop.
 pub(crate) async fn wait_for_end(directory: &Path) {
-    if let Ok((mut receiver, _sender)) = connect(directory).await {
+    if let Some(line) = tasks::line(directory) {
+        line.wishes.closed().await;
+    } else if let Ok((mut receiver, _sender)) = connect(directory).await {
         while let Ok(Some(_)) = receiver.next::<Report>().await {}
     }
 }
@@ -59,11 +82,27 @@ pub(crate) async fn watch(
     terminal: bool,
     io: ContainerIo,
 ) -> Result<(), Error> {
+    if let Some(line) = tasks::line(directory) {
+        let (watched, done) = oneshot::channel();
+        let watch = Watch {
+            container: container.clone(),
+            terminal,
+            io,
+            watched,
+        };
+        let told = line.wishes.send(Wish::Watch(watch)).await;
+        told.map_err(|_| gone())?;
+        return done.await.map_err(|_| gone());
+    }
     let (mut receiver, mut sender) = connect(directory).await?;
-    let streams = [io.stdin, io.stdout, io.stderr]
-        .into_iter()
-        .map(|stream| stream.map_or_else(null, Ok))
-        .collect::<Result<Vec<OwnedFd>, Error>>()?;
+    let streams = match [io.stdin, io.stdout, io.stderr] {
+        // They lead nowhere on the other side too.
+        [None, None, None] => Vec::new(),
+        streams => streams
+            .into_iter()
+            .map(|stream| stream.map_or_else(null, Ok))
+            .collect::<Result<Vec<OwnedFd>, Error>>()?,
+    };
     let request = Request::Watch {
         container: container.clone(),
         terminal,
@@ -83,6 +122,11 @@ pub(crate) async fn await_exit(
     directory: &Path,
     container: &ContainerId,
 ) -> Result<Option<ExitStatus>, Error> {
+    if let Some(line) = tasks::line(directory) {
+        let ended = |ended: &Ended| ended.exits.contains_key(container);
+        let exits = inbox::exits(&line.news, ended).await;
+        return Ok(exits.get(container).copied());
+    }
     let (mut receiver, mut sender) = connect(directory).await?;
     let request = Request::Await {
         container: container.clone(),

@@ -6,7 +6,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use crate::paths::{CONSOLE, CONSOLE_OLD};
@@ -18,29 +17,33 @@ const RING_HALF: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct ConsoleLog {
     directory: PathBuf,
-    file: File,
+    /// There is one when there is something to write.
+    file: Option<File>,
     written: u64,
 }
 
 impl ConsoleLog {
     /// Starts a new log in `directory`.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
-        let file = open(&directory.join(CONSOLE))?;
-        Ok(Self {
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
             directory: directory.to_owned(),
-            file,
+            file: None,
             written: 0,
-        })
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.written + bytes.len() as u64 > RING_HALF {
             let current = self.directory.join(CONSOLE);
             std::fs::rename(&current, self.directory.join(CONSOLE_OLD))?;
-            self.file = open(&current)?;
+            self.file = None;
             self.written = 0;
         }
-        self.file.write_all(bytes)?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(open(&self.directory.join(CONSOLE))?),
+        };
+        file.write_all(bytes)?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -57,13 +60,20 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// Copies the console from the machine's pipe to its log until the machine ends. A log that cannot
 /// be written is given up, but the pipe is still read, so that the guest never blocks on it.
-pub(crate) async fn copy(mut from: pipe::Receiver, mut log: ConsoleLog) {
-    let mut buffer = vec![0; 4096];
+pub(crate) async fn copy(from: pipe::Receiver, mut log: ConsoleLog) {
     let mut lost = false;
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if !lost && let Err(error) = log.append(&buffer[..length]) {
-            tracing::warn!(%error, "the guest console cannot be logged any more");
-            lost = true;
+    // The buffer is there only while there is something in it.
+    while from.readable().await.is_ok() {
+        let mut buffer = [0; 4096];
+        match from.try_read(&mut buffer) {
+            Ok(length @ 1..) => {
+                if !lost && let Err(error) = log.append(&buffer[..length]) {
+                    tracing::warn!(%error, "the guest console cannot be logged any more");
+                    lost = true;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
         }
     }
 }
@@ -101,7 +111,7 @@ mod tests {
     #[test]
     fn the_log_is_bounded_and_keeps_the_end() {
         let directory = tempfile::tempdir().unwrap();
-        let mut log = ConsoleLog::create(directory.path()).unwrap();
+        let mut log = ConsoleLog::new(directory.path());
         for number in 0..20_000 {
             log.append(format!("line {number} {}\n", "x".repeat(100)).as_bytes())
                 .unwrap();

@@ -1,17 +1,16 @@
 //! The end of a supervised sandbox: undo everything, then say in the record what happened.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use virtcontainers_store::{Lease, LeaseMode, Store};
-use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxId};
+use virtcontainers_store::{Lease, LeaseMode};
+use virtcontainers_types::UndoEntry;
 
 use super::control::Report;
 use super::inbox::Wish;
 use super::{End, Hosting, Session, tell};
 use crate::end;
 use crate::error::{Context, Error, ErrorKind};
-use crate::runtime::{Runtime, blocking};
+use crate::runtime::Runtime;
 use crate::undo::{self, Extent, Undoer};
 
 /// What becomes of the record.
@@ -56,14 +55,16 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
     if let Err(error) = &undone {
         tracing::error!(%error, "the sandbox is not wholly cleaned up");
     }
-    if undone.is_ok() && extent == Extent::Stop && matches!(verdict, Verdict::Leave) {
-        // Whoever stopped it finds little to do.
-        if let Err(error) = undo::forget_stopped(&session.ledger) {
+    let undone = undone.map(|undone| {
+        // Whoever stopped it finds little to do. What is undone twice does no harm.
+        if extent == Extent::Stop
+            && let Err(error) = undo::forget_stopped(&session.ledger, undone)
+        {
             tracing::warn!(%error, "what was undone is undone again by the next call");
         }
-    }
+    });
     if let Some(error) = failure {
-        tell(&mut session.sender, &Report::Failed(error.to_wire())).await;
+        tell(&mut session.creator, Report::Failed(error.to_wire())).await;
         return;
     }
     if let Err(error) = settle(&mut session, verdict, undone.is_ok()).await {
@@ -71,7 +72,7 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
     }
 }
 
-async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<(), Error> {
+async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<Vec<UndoEntry>, Error> {
     let ledger = session.ledger.clone();
     let backend = Arc::clone(&session.host.backend);
     let deadline = session.begin.plan.machine.deadlines.delete;
@@ -87,7 +88,7 @@ async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<(), Error
     match session.hosting {
         // Nothing else runs here.
         Hosting::Process => undo(),
-        Hosting::Task => tokio::task::spawn_blocking(undo).await.map_err(|error| {
+        Hosting::Task(_) => tokio::task::spawn_blocking(undo).await.map_err(|error| {
             Error::new(ErrorKind::Internal, "undoing a sandbox died").because(error)
         })?,
     }
@@ -118,10 +119,6 @@ async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Re
         Verdict::Stopped => end::stopped(lease.record(), &session.exits),
         Verdict::Failed(why) => end::failed(lease.record(), &why),
     };
-    // What is undone twice does no harm; an end that is not recorded does.
-    if undone && let Err(error) = undo::forget_stopped(&lease.ledger()) {
-        tracing::warn!(%error, "what was undone is undone again by the next call");
-    }
     lease
         .commit(record)
         .during(|| format!("cannot store the end of sandbox {id}"))
@@ -147,35 +144,6 @@ async fn lease(session: &mut Session<'_>) -> Result<Option<Lease>, Error> {
         }
         () = stop_asked => Ok(None),
     }
-}
-
-/// Records that one of several containers ended.
-pub(super) async fn note_container_end(
-    store: Arc<dyn Store>,
-    sandbox: SandboxId,
-    deadline: Duration,
-    container: ContainerId,
-    status: ExitStatus,
-) -> Result<(), Error> {
-    blocking(move || {
-        let mut lease = store
-            .open(&sandbox, LeaseMode::Exclusive, "supervise", deadline)
-            .during(|| format!("cannot take the lease of sandbox {sandbox}"))?;
-        let mut record = lease.record().clone();
-        let mut known = record.containers.iter_mut().map(|known| &mut known.status);
-        match known.find(|known| known.id == container) {
-            Some(known) if known.state != ContainerState::Stopped => {
-                known.state = ContainerState::Stopped;
-                known.exit_status = Some(status);
-            }
-            // Its creation was given up, or its end is recorded.
-            Some(_) | None => return Ok(()),
-        }
-        lease
-            .commit(record)
-            .during(|| format!("cannot store the end of container {container}"))
-    })
-    .await
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

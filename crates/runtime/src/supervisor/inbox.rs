@@ -12,15 +12,17 @@ use tokio::task::JoinSet;
 use virtcontainers_types::ContainerId;
 
 use super::Hosting;
-use super::control::{self, Exits, Receiver, Report, Request, Sender};
+use super::control::{self, Exits, Report, Request, Sender};
+use super::creator::CreatorGone;
 use super::socket;
+use super::tasks::Line;
 use crate::error::{Error, ErrorKind};
 use crate::options::ContainerIo;
 
 /// How many callers may be connected at a time; more wait.
 const MOST_CALLERS: usize = 256;
 /// Events of containers that ran out of memory which a slow listener may miss at most.
-const MOST_EVENTS: usize = 64;
+const MOST_EVENTS: usize = 16;
 
 /// Something that a supervisor is told.
 #[derive(Debug)]
@@ -88,9 +90,9 @@ impl Inbox {
     /// Listens to the creator and on the supervisor's socket in `directory`, and for SIGTERM when the
     /// process is the supervisor's own.
     pub(super) fn open(
-        creator: Receiver,
+        creator: CreatorGone,
         directory: &Path,
-        hosting: Hosting,
+        hosting: Hosting<'_>,
     ) -> Result<Self, Error> {
         let listener = socket::bind(directory).map_err(|error| {
             let message = format!("cannot listen in {}", directory.display());
@@ -100,11 +102,14 @@ impl Inbox {
         let news = Arc::new(News::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_creator(creator, sender.clone()));
-        if hosting == Hosting::Process {
-            let terminate = signal(SignalKind::terminate()).map_err(|error| {
-                Error::new(ErrorKind::Internal, "cannot listen for SIGTERM").because(error)
-            })?;
-            tasks.spawn(watch_signal(terminate, sender.clone()));
+        match hosting {
+            Hosting::Process => {
+                tasks.spawn(watch_signal(terminations()?, sender.clone()));
+            }
+            Hosting::Task(attendance) => attendance.listen(Line {
+                wishes: sender.clone(),
+                news: Arc::clone(&news),
+            }),
         }
         tasks.spawn(listen(listener, sender, Arc::clone(&news)));
         Ok(Self {
@@ -123,13 +128,16 @@ impl Inbox {
     }
 }
 
-async fn watch_creator(mut creator: Receiver, wishes: mpsc::Sender<Wish>) {
-    let wish = match creator.next::<Request>().await {
-        // The creator asks on the socket, like everybody.
-        Ok(_) | Err(_) => Wish::CreatorGone,
-    };
+async fn watch_creator(creator: CreatorGone, wishes: mpsc::Sender<Wish>) {
+    creator.wait().await;
     // A supervisor that is ending does not listen any more, which is as good.
-    wishes.send(wish).await.unwrap_or_default();
+    wishes.send(Wish::CreatorGone).await.unwrap_or_default();
+}
+
+fn terminations() -> Result<Signal, Error> {
+    signal(SignalKind::terminate()).map_err(|error| {
+        Error::new(ErrorKind::Internal, "cannot listen for SIGTERM").because(error)
+    })
 }
 
 async fn watch_signal(mut terminate: Signal, wishes: mpsc::Sender<Wish>) {
@@ -217,7 +225,7 @@ async fn answer(
 }
 
 /// The exits so far, once `enough` of them are there or no more will be.
-async fn exits(news: &News, enough: impl Fn(&Ended) -> bool) -> Exits {
+pub(super) async fn exits(news: &News, enough: impl Fn(&Ended) -> bool) -> Exits {
     let mut ended = news.ended.subscribe();
     let seen = ended
         .wait_for(|ended| ended.complete || enough(ended))
@@ -244,27 +252,27 @@ mod tests {
     use std::time::Duration;
 
     use super::super::client;
+    use super::super::creator::{self, Supervisor};
+    use super::super::tasks::Attendance;
     use super::*;
 
     const LONG: Duration = Duration::from_secs(10);
 
-    fn inbox(directory: &Path) -> (Inbox, UnixStream) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (receiver, sender) = control::split(theirs);
-        std::mem::forget(sender);
+    /// An inbox that is reached by its socket, as in another process.
+    fn inbox(directory: &Path) -> (Inbox, Supervisor) {
+        let (creator, _, gone) = creator::channel();
+        let task = Attendance::begin("/somewhere/else".into());
         (
-            Inbox::open(receiver, directory, Hosting::Task).unwrap(),
-            ours,
+            Inbox::open(gone, directory, Hosting::Task(&task)).unwrap(),
+            creator,
         )
     }
 
     #[tokio::test]
     async fn the_creators_end_is_a_wish() {
         let directory = tempfile::tempdir().unwrap();
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (receiver, _sender) = control::split(theirs);
-        let mut inbox = Inbox::open(receiver, directory.path(), Hosting::Task).unwrap();
-        drop(ours);
+        let (mut inbox, creator) = inbox(directory.path());
+        drop(creator);
         assert!(matches!(inbox.next().await, Wish::CreatorGone));
     }
 

@@ -11,12 +11,14 @@ use virtcontainers_process::{Child, Identity, Launcher, Mark, Stream};
 use virtcontainers_store::Ledger;
 use virtcontainers_types::{Attachment, ProcessIdentity};
 
-use super::control::{self, Begin, Receiver, Report, Request, Sender, Up};
+use super::control::{self, Begin, Report, Request, Up};
+use super::creator::{self, Supervisor};
 use super::tasks::Attendance;
 use super::{Hosting, supervise};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
 use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram, null};
+use crate::orphan;
 use crate::undo::Effect;
 
 /// The tag of the supervisor's mark.
@@ -28,9 +30,7 @@ const LOG: &str = "supervisor.log";
 #[derive(Debug)]
 pub(crate) struct Starting {
     pub(crate) identity: ProcessIdentity,
-    receiver: Receiver,
-    /// Its end tells the supervisor that the creator is gone.
-    sender: Sender,
+    supervisor: Supervisor,
     /// Reaps the process when it ends; absent for a task.
     child: Option<Child>,
 }
@@ -38,8 +38,7 @@ pub(crate) struct Starting {
 /// The creator's hold on a supervised sandbox.
 #[derive(Debug)]
 pub(crate) struct Held {
-    receiver: Receiver,
-    _sender: Sender,
+    supervisor: Supervisor,
     child: Option<Child>,
 }
 
@@ -71,29 +70,29 @@ async fn start_process(
     sender.send(&Request::Begin(Box::new(begin))).await?;
     Ok(Starting {
         identity: identity(child.identity()),
-        receiver,
-        sender,
+        supervisor: Supervisor::Stream {
+            receiver,
+            _sender: sender,
+        },
         child: Some(child),
     })
 }
 
 fn start_task(host: &Arc<Host>, begin: Begin, io: ContainerIo) -> Result<Starting, Error> {
-    let (ours, theirs) = UnixStream::pair().map_err(internal)?;
-    let ourselves = Identity::current().during(|| "cannot tell our own process".to_owned())?;
+    let ourselves = orphan::ourselves()
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "cannot tell our own process"))?;
     let host = Arc::clone(host);
-    let control = control::split(theirs);
+    let (supervisor, creator, gone) = creator::channel();
     let attendance = Attendance::begin(begin.plan.machine.directory.clone());
     tokio::spawn(async move {
-        let _attendance = attendance;
-        if let Err(error) = supervise(&host, begin, control, io, Hosting::Task).await {
+        let hosting = Hosting::Task(&attendance);
+        if let Err(error) = supervise(&host, begin, (creator, gone), io, hosting).await {
             tracing::error!(%error, "the supervisor cannot begin");
         }
     });
-    let (receiver, sender) = control::split(ours);
     Ok(Starting {
         identity: identity(ourselves),
-        receiver,
-        sender,
+        supervisor,
         child: None,
     })
 }
@@ -108,25 +107,17 @@ impl Starting {
     /// Dropping the future makes the supervisor end and clean up.
     pub(crate) async fn up(self, progress: &Progress) -> Result<(Up, Held), Error> {
         let Self {
-            mut receiver,
-            sender,
+            mut supervisor,
             child,
             ..
         } = self;
         loop {
-            match receiver.next::<Report>().await? {
+            match supervisor.next().await? {
                 Some(Report::Phase { phase, millis }) => {
                     progress.completed(phase, Duration::from_millis(millis));
                 }
                 Some(Report::Up(up)) => {
-                    return Ok((
-                        up,
-                        Held {
-                            receiver,
-                            _sender: sender,
-                            child,
-                        },
-                    ));
+                    return Ok((up, Held { supervisor, child }));
                 }
                 Some(Report::Failed(error)) => {
                     reap(child).await;
@@ -143,7 +134,7 @@ impl Starting {
 impl Held {
     /// Waits until the supervisor has ended the sandbox and itself. Safe to drop.
     pub(crate) async fn ended(&mut self) {
-        while let Ok(Some(_)) = self.receiver.next::<Report>().await {}
+        while let Ok(Some(_)) = self.supervisor.next().await {}
         if let Some(child) = &self.child
             && let Err(error) = child.wait().await
         {
