@@ -12,8 +12,9 @@ use virtcontainers_types::{ContainerId, UndoEntry};
 use crate::error::{Context, Error};
 use crate::undo::{Effect, own_effect};
 
-/// More settled intents than these are not kept in a ledger.
-const MOST_SETTLED: usize = 64;
+/// More settled intents than these are not kept in a ledger: each operation reads them all, and to
+/// strike them out costs as much as some of these reads.
+const MOST_SETTLED: usize = 8;
 
 /// What is about to be done to a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

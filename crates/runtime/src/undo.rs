@@ -235,7 +235,7 @@ fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), 
 
 pub(crate) fn own_effect(entry: &UndoEntry) -> Option<Effect> {
     let ours = entry.owner == OWNER && entry.version == VERSION;
-    ours.then(|| serde_json::from_value(entry.payload.clone()).ok())
+    ours.then(|| Effect::deserialize(&entry.payload).ok())
         .flatten()
 }
 
