@@ -81,20 +81,8 @@ impl Runtime {
                 let killed = agent.kill_all(container).await;
                 tolerate_gone(killed).during(|| format!("cannot end container {container}"))
             }
-            Intent::PauseContainer(container) => {
-                let agent = self.connect_agent(record).await?;
-                let thawed = agent.resume_container(container).await;
-                tolerate_gone(thawed).during(|| format!("cannot thaw container {container}"))
-            }
-            Intent::ResumeContainer(container) => {
-                let agent = self.connect_agent(record).await?;
-                let frozen = match agent.pause_container(container).await {
-                    // It was never thawed.
-                    Err(error) if error.kind() == ErrorKind::WrongState => Ok(()),
-                    frozen => frozen,
-                };
-                tolerate_gone(frozen).during(|| format!("cannot freeze container {container}"))
-            }
+            Intent::PauseContainer(container) => self.freeze(record, container, false).await,
+            Intent::ResumeContainer(container) => self.freeze(record, container, true).await,
             Intent::UpdateContainer(container) => {
                 let limits = record
                     .containers
@@ -106,6 +94,34 @@ impl Runtime {
                 }
             }
         }
+    }
+
+    /// Freezes a container, or thaws it, whatever it is now.
+    async fn freeze(
+        &self,
+        record: &Record,
+        container: &ContainerId,
+        freeze: bool,
+    ) -> Result<(), Error> {
+        let agent = self.connect_agent(record).await?;
+        let turn = async |freeze| match freeze {
+            true => agent.pause_container(container).await,
+            false => agent.resume_container(container).await,
+        };
+        let turned = match turn(freeze).await {
+            Err(error) if is_final(error.kind()) => Err(error),
+            // Agents refuse what is so already, in words of their own: there and back again tells.
+            Err(error) => {
+                tracing::debug!(%error, %container, freeze, "refused");
+                match turn(!freeze).await {
+                    Ok(()) => turn(freeze).await,
+                    refused => refused,
+                }
+            }
+            Ok(()) => Ok(()),
+        };
+        let verb = if freeze { "freeze" } else { "thaw" };
+        tolerate_gone(turned).during(|| format!("cannot {verb} container {container}"))
     }
 
     /// Makes the machine's CPUs do what the record says.
@@ -155,6 +171,14 @@ fn killed(record: &mut Record, container: &ContainerId) {
         known.state = ContainerState::Stopped;
         known.exit_status = Some(KILLED);
     }
+}
+
+/// Errors that another call does not help against.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::Gone | ErrorKind::Timeout
+    )
 }
 
 /// The guest does not know the container: all the better.

@@ -6,6 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The first word of a descriptor's item.
+const DESCRIPTOR: &str = "descriptor";
+
 /// Processes, mounts, network namespaces, cgroups, files of every kind, and descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
@@ -41,10 +44,12 @@ impl Inventory {
         Ok(Self { items })
     }
 
-    /// What is here and was not there, and what was there and is not here, a line each.
+    /// What is here and was not there, and what was there and is not here, a line each. Descriptors
+    /// that were closed meanwhile do not count.
     pub fn compared_with(&self, before: &Self) -> Vec<String> {
         let new = self.items.difference(&before.items);
         let lost = before.items.difference(&self.items);
+        let lost = lost.filter(|item| !item.starts_with(DESCRIPTOR));
         new.map(|item| format!("left behind: {item}"))
             .chain(lost.map(|item| format!("gone: {item}")))
             .collect()
@@ -130,15 +135,19 @@ fn files(directory: &Path, depth: usize, items: &mut BTreeSet<String>) -> io::Re
 fn descriptors(items: &mut BTreeSet<String>) -> io::Result<()> {
     let mut kinds = std::collections::BTreeMap::<String, usize>::new();
     for entry in fs::read_dir("/proc/self/fd")? {
-        let target = fs::read_link(entry?.path()).unwrap_or_default();
+        // The one with which the folder is read is closed by the time it is looked at.
+        let Ok(target) = fs::read_link(entry?.path()) else {
+            continue;
+        };
         let target = target.display().to_string();
-        let kind = target.split(":[").next().unwrap_or_default();
-        *kinds.entry(kind.to_owned()).or_default() += 1;
+        // Sockets and pipes have numbers; an anonymous inode's word says what it is.
+        let kind = match target.split_once(":[") {
+            Some((kind, _)) if kind != "anon_inode" => kind.to_owned(),
+            _ => target,
+        };
+        let count = kinds.entry(kind.clone()).or_default();
+        *count += 1;
+        items.insert(format!("{DESCRIPTOR} {count} of {kind}"));
     }
-    items.extend(
-        kinds
-            .iter()
-            .map(|(kind, count)| format!("{count} descriptors {kind}")),
-    );
     Ok(())
 }

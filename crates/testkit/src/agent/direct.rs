@@ -151,6 +151,12 @@ impl DirectAgent {
         guest.map_or_else(Vec::new, |guest| guest.state().container_ids())
     }
 
+    /// The containers of a guest whose first process has not ended, started or not.
+    pub fn living_containers(&self, endpoint: &AgentEndpoint) -> Vec<String> {
+        let guest = self.guest(endpoint);
+        guest.map_or_else(Vec::new, |guest| guest.state().living_container_ids())
+    }
+
     /// How many guests live.
     pub fn guests(&self) -> usize {
         lock(&self.shared.guests)

@@ -55,6 +55,10 @@ impl AgentPort for FaultAgent {
         self.inner.adopt(process, terminal, started);
     }
 
+    fn forget(&self, container: &ContainerId) {
+        self.inner.forget(container);
+    }
+
     async fn check(&self) -> Result<()> {
         self.call("check", self.inner.check()).await
     }

@@ -50,7 +50,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    aim: Option<(u64, Blow)>,
+    aim: Option<(Target, Blow)>,
     passed: u64,
     hit: Option<String>,
     /// The thread that polls the operation; it must not block.
@@ -64,13 +64,26 @@ pub(super) enum Side {
     After,
 }
 
-impl Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Side {
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::Before => "before",
             Self::After => "after",
-        })
+        }
     }
+}
+
+impl Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which point is meant.
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Number(u64),
+    Point(&'static str),
 }
 
 /// How far a cancellation is.
@@ -90,9 +103,17 @@ impl Points {
 
     /// From now on the points are counted from 1, and `blow` falls at the one with this number.
     pub fn aim(&self, number: u64, blow: Blow) {
-        let mut state = self.state();
-        *state = State {
-            aim: Some((number, blow)),
+        self.set(Target::Number(number), blow);
+    }
+
+    /// As [`aim`](Self::aim), at the first point with this name, such as `after kill_all`.
+    pub fn aim_at(&self, point: &'static str, blow: Blow) {
+        self.set(Target::Point(point), blow);
+    }
+
+    fn set(&self, target: Target, blow: Blow) {
+        *self.state() = State {
+            aim: Some((target, blow)),
             ..State::default()
         };
         self.0.drop.send_replace(Dropping::Unwanted);
@@ -191,9 +212,16 @@ impl Points {
 
     fn count(&self, side: Side, effect: &str) -> Option<Blow> {
         let mut state = self.state();
-        let (number, blow) = state.aim?;
+        let (target, blow) = state.aim?;
         state.passed += 1;
-        if state.passed != number {
+        let there = match target {
+            Target::Number(number) => state.passed == number,
+            Target::Point(point) => {
+                let point = point.split_once(' ');
+                state.hit.is_none() && point == Some((side.as_str(), effect))
+            }
+        };
+        if !there {
             return None;
         }
         state.hit = Some(format!("{side} {effect}"));

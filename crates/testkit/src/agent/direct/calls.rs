@@ -97,6 +97,8 @@ impl AgentPort for Connection {
 
     fn adopt(&self, _: &ProcessRef, _: bool, _: bool) {}
 
+    fn forget(&self, _: &ContainerId) {}
+
     async fn check(&self) -> Result<()> {
         self.enter("check").await
     }

@@ -104,6 +104,15 @@ impl State {
         ids
     }
 
+    pub(super) fn living_container_ids(&self) -> Vec<String> {
+        let mut ids = self.container_ids();
+        ids.retain(|id| {
+            let init = self.containers.get(id).and_then(|known| known.init(id));
+            init.is_some_and(|init| init.status().is_none())
+        });
+        ids
+    }
+
     fn next_pid(&mut self) -> u32 {
         self.made += 1;
         // The agent is the guest's first process.

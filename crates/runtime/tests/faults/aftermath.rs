@@ -1,0 +1,218 @@
+//! After a fault: recover, look whether what is sound is whole, use it, delete it.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+use virtcontainers_runtime::{Error, ErrorKind, Recovery, Runtime};
+use virtcontainers_testkit::hypervisor::Power;
+use virtcontainers_types::{ContainerId, ContainerState, SandboxState, SandboxStatus};
+
+use crate::act::exec;
+use crate::stage::Stage;
+
+/// What others do by themselves is done by then.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Somebody may be at the sandbox for so many looks.
+const BUSY: usize = 50;
+
+/// Recovers, and checks everything that can be checked of a sandbox that is left. Says what is
+/// wrong.
+pub(crate) async fn check(stage: &Stage) -> Result<(), String> {
+    let runtime = stage.runtime();
+    recovered(stage, &runtime).await?;
+    let id = &stage.id();
+    match runtime.status_sandbox(id).await {
+        Ok(_) => {
+            whole_at_last(stage, &runtime).await?;
+            usable(stage, &runtime).await?;
+            let deleted = runtime.delete_sandbox(id, true).await;
+            deleted.map_err(|error| format!("delete: {}", text(&error)))?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("status: {}", text(&error))),
+    }
+    let left = runtime.list_sandboxes().await.map_err(|e| text(&e))?;
+    if !left.is_empty() {
+        return Err(format!("still listed: {left:?}"));
+    }
+    match stage.violations() {
+        violations if violations.is_empty() => Ok(()),
+        violations => Err(format!("the agent was mistreated: {violations:?}")),
+    }
+}
+
+/// Recovers until nobody is busy; then another time, which must find all well.
+async fn recovered(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
+    let mut looks = 0;
+    loop {
+        let mut busy = false;
+        for one in runtime.recover(false).await.map_err(|e| text(&e))? {
+            match one.outcome {
+                Ok(Recovery::Busy) => busy = true,
+                Ok(_) => {}
+                Err(error) => return Err(format!("recover: {}", text(&error))),
+            }
+        }
+        if !busy {
+            break;
+        }
+        looks += 1;
+        if looks > BUSY {
+            return Err("somebody stays busy".to_owned());
+        }
+        // Waits for the lease; whoever has it is at its end.
+        drop(runtime.fetch_sandbox(&stage.id()).await);
+    }
+    for one in runtime.recover(false).await.map_err(|e| text(&e))? {
+        match one.outcome {
+            Ok(Recovery::Sound | Recovery::Busy) => {}
+            outcome => return Err(format!("a second recover found {outcome:?}")),
+        }
+    }
+    Ok(())
+}
+
+/// Supervisors see the end of machines and containers by themselves, and write it down when they get
+/// the lease. Gives them the time.
+async fn whole_at_last(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
+    at_last(async || whole(stage, &status(runtime, stage).await?).await).await
+}
+
+/// Looks again and again, until all is well or it has lasted too long.
+pub(crate) async fn at_last(look: impl AsyncFn() -> Result<(), String>) -> Result<(), String> {
+    let since = Instant::now();
+    loop {
+        match look().await {
+            Err(_) if since.elapsed() < PATIENCE => yield_now().await,
+            looked => return looked,
+        }
+    }
+}
+
+/// Nothing half-made is left of what is sound.
+async fn whole(stage: &Stage, status: &SandboxStatus) -> Result<(), String> {
+    let wanted = match status.state {
+        SandboxState::Ready | SandboxState::Running => Power::Running,
+        SandboxState::Paused => Power::Paused,
+        SandboxState::Stopped | SandboxState::Failed => Power::Ended,
+        SandboxState::Creating | SandboxState::Stopping => {
+            return Err(format!("it is {} after a recovery", status.state));
+        }
+    };
+    let power = stage.power().await;
+    if power != wanted {
+        return Err(format!("it is {} and its machine {power}", status.state));
+    }
+    let ids = |stopped: bool| -> Vec<String> {
+        let all = status.containers.iter();
+        let some = all.filter(|known| stopped || known.state != ContainerState::Stopped);
+        some.map(|known| known.id.to_string()).collect()
+    };
+    let (live, known) = (ids(false), ids(true));
+    let wrong = |place: &str, found: &[String], extra: Option<&String>| {
+        let missing = live.iter().find(|one| !found.contains(one));
+        match extra.or(missing) {
+            Some(_) => Err(format!(
+                "{place} {found:?}, recorded are {live:?} of {known:?}"
+            )),
+            None => Ok(()),
+        }
+    };
+    // A container that ended may be there still, until it is removed.
+    let unknown = |found: &[String]| found.iter().find(|one| !known.contains(one)).cloned();
+    if let Some((all, living)) = stage.guest_containers() {
+        let ended = living.iter().find(|one| !live.contains(one));
+        wrong("the guest has", &all, unknown(&all).as_ref())?;
+        wrong("in the guest live", &living, ended)?;
+    }
+    if let Some(shared) = stage.shared_containers() {
+        wrong("shared is", &shared, unknown(&shared).as_ref())?;
+    }
+    Ok(())
+}
+
+/// What is sound does what it is for.
+async fn usable(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
+    let id = &stage.id();
+    let failed = |what: &'static str| move |error| format!("{what}: {}", text(&error));
+    let state = status(runtime, stage).await?.state;
+    match state {
+        SandboxState::Ready | SandboxState::Stopped => {
+            let started = runtime.start_sandbox(id).await;
+            started.map_err(failed("start"))?;
+        }
+        SandboxState::Paused => drop(runtime.resume_sandbox(id).await.map_err(failed("resume"))?),
+        SandboxState::Failed => return Ok(()),
+        SandboxState::Running | SandboxState::Creating | SandboxState::Stopping => {}
+    }
+    for known in status(runtime, stage).await?.containers {
+        let container = &known.id;
+        match known.state {
+            ContainerState::Created => {
+                let started = runtime.start_container(id, container).await;
+                started.map_err(failed("start of a container"))?;
+            }
+            ContainerState::Paused => {
+                let resumed = runtime.resume_container(id, container).await;
+                resumed.map_err(failed("resume of a container"))?;
+            }
+            ContainerState::Running => {}
+            ContainerState::Stopped => continue,
+        }
+        let ran = exec(stage, runtime, container.clone()).await;
+        let ended = match ran {
+            Err(error) if error.kind() == ErrorKind::WrongState => {
+                // Its end, of before, is noted only now.
+                has_stopped(stage, runtime, container, &error).await?;
+                continue;
+            }
+            ran => ran.map_err(failed("exec"))?,
+        };
+        if ended.0 != 0 {
+            return Err(format!("exec ended with {ended:?}"));
+        }
+    }
+    let state = status(runtime, stage).await?.state;
+    match state {
+        SandboxState::Running => Ok(()),
+        state => Err(format!("it is {state} after it was used")),
+    }
+}
+
+/// Whether a container, which should have done something, is at least known to have stopped.
+async fn has_stopped(
+    stage: &Stage,
+    runtime: &Runtime,
+    container: &ContainerId,
+    error: &Error,
+) -> Result<(), String> {
+    at_last(async || {
+        let containers = status(runtime, stage).await?.containers;
+        let known = containers.iter().find(|known| known.id == *container);
+        match known.map(|known| known.state) {
+            Some(ContainerState::Stopped) => Ok(()),
+            state => Err(format!(
+                "exec in a container that is {state:?}: {}",
+                text(error)
+            )),
+        }
+    })
+    .await
+}
+
+async fn status(runtime: &Runtime, stage: &Stage) -> Result<SandboxStatus, String> {
+    let status = runtime.status_sandbox(&stage.id()).await;
+    status.map_err(|error| format!("status: {}", text(&error)))
+}
+
+/// An error with its causes.
+pub(crate) fn text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
