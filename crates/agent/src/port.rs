@@ -33,6 +33,11 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
     /// know whether it has a terminal and whether its container was started. Sends nothing.
     fn adopt(&self, process: &ProcessRef, terminal: bool, started: bool);
 
+    /// Tells this connection that the guest has no such container, or another of that id, whatever
+    /// it knew of it: other connections may have removed the one and created the other. Sends
+    /// nothing.
+    fn forget(&self, container: &ContainerId);
+
     /// Asks the health service whether the agent serves.
     async fn check(&self) -> Result<()>;
 

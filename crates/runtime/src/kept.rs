@@ -50,7 +50,7 @@ impl Runtime {
         self.adopt(record.id(), record.machine.as_ref()).await
     }
 
-    async fn adopt(
+    pub(crate) async fn adopt(
         &self,
         id: &SandboxId,
         machine: Option<&Blob>,

@@ -16,7 +16,9 @@ mod stats;
 mod stop;
 
 use virtcontainers_store::{Lease, LeaseMode, Record};
-use virtcontainers_types::{ContainerId, Operation, SandboxId, check};
+use virtcontainers_types::{
+    ContainerId, ContainerState, Operation, SandboxId, SandboxState, check,
+};
 
 pub use query::Listed;
 
@@ -94,14 +96,25 @@ pub(crate) fn allow(
     record: &Record,
     container: Option<&ContainerId>,
 ) -> Result<(), Error> {
-    let known = container.and_then(|id| {
+    let state_of = |id: &ContainerId| {
         let mut known = record.containers.iter().map(|known| &known.status);
-        known.find(|known| known.id == *id)
-    });
-    let id = record.id();
-    check(operation, record.state, known.map(|known| known.state)).map_err(|refusal| {
+        known.find(|known| known.id == *id).map(|known| known.state)
+    };
+    let container = container.map(|id| (id, state_of(id)));
+    allow_states(operation, record.id(), record.state, container)
+}
+
+/// As [`allow`], for a sandbox in this state, and a container with its state if it is there.
+pub(crate) fn allow_states(
+    operation: Operation,
+    id: &SandboxId,
+    state: SandboxState,
+    container: Option<(&ContainerId, Option<ContainerState>)>,
+) -> Result<(), Error> {
+    let known = container.and_then(|(_, state)| state);
+    check(operation, state, known).map_err(|refusal| {
         let message = match container {
-            Some(container) if id.as_str() != container.as_str() => {
+            Some((container, _)) if id.as_str() != container.as_str() => {
                 format!("sandbox {id}, container {container}: {refusal}")
             }
             Some(_) | None => format!("sandbox {id}: {refusal}"),

@@ -7,7 +7,7 @@ use std::sync::{Mutex as StdMutex, PoisonError};
 use tokio::sync::Mutex;
 use tracing::instrument;
 use virtcontainers_agent::ProcessRef;
-use virtcontainers_store::Record;
+use virtcontainers_store::{Record, Summary};
 use virtcontainers_types::{
     AgentEndpoint, ContainerConfig, ContainerId, ContainerStats, ContainerStatus, DeviceInfo,
     ExecId, ExitStatus, Interface, MacAddress, Operation, ProcessEntry, ProcessIdentity, Resources,
@@ -16,6 +16,7 @@ use virtcontainers_types::{
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
+use crate::operation::allow_states;
 use crate::options::{ContainerIo, IoStreams};
 use crate::runtime::Runtime;
 use crate::supervisor::Held;
@@ -321,7 +322,12 @@ impl Sandbox {
         let Some(exec) = exec else {
             return self.kill_container(container, signal, false).await;
         };
-        let agent = self.agent(Operation::SignalProcess, container).await?;
+        // As with a container, nothing keeps a signal from being sent.
+        let summary = self.peek(Operation::SignalProcess, Some(container)).await?;
+        let agent = self
+            .runtime
+            .connect_to(&self.id, summary.machine.as_ref())
+            .await?;
         let process = ProcessRef::exec_of(container.clone(), exec.clone());
         let sent = agent.signal_process(&process, signal).await;
         sent.during(|| format!("cannot send signal {signal} to process {process}"))
@@ -363,9 +369,11 @@ impl Sandbox {
 
     /// The containers that run out of memory from now on, as they do.
     ///
-    /// Errors: `Gone` when the sandbox is not up.
+    /// Errors: `NotFound`; `WrongState` when the sandbox is not up; `Gone`.
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
     pub async fn oom_events(&self) -> Result<OutOfMemoryEvents, Error> {
+        let operation = Operation::OomEvents;
+        self.runtime.load(operation, &self.id, None).await?;
         OutOfMemoryEvents::listen(&self.directory)
             .await
             .map_err(|error| error.of(&self.id))
@@ -375,19 +383,18 @@ impl Sandbox {
     /// up; `Gone`.
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
     pub async fn agent_url(&self) -> Result<AgentEndpoint, Error> {
-        let operation = Operation::AgentUrl;
-        let record = self.runtime.load(operation, &self.id, None).await?;
-        Ok(self.runtime.machine(&record).await?.agent_endpoint())
+        let summary = self.peek(Operation::AgentUrl, None).await?;
+        let machine = self.runtime.adopt(&self.id, summary.machine.as_ref());
+        Ok(machine.await?.agent_endpoint())
     }
 
     /// The process of the virtual machine monitor; `None` when the backend has no process for it.
     /// Errors: as [`agent_url`](Self::agent_url).
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %self.id))]
     pub async fn hypervisor_pid(&self) -> Result<Option<ProcessIdentity>, Error> {
-        let operation = Operation::HypervisorPid;
-        let record = self.runtime.load(operation, &self.id, None).await?;
-        let processes = self.runtime.machine(&record).await?.processes();
-        Ok(processes.first().copied())
+        let summary = self.peek(Operation::HypervisorPid, None).await?;
+        let machine = self.runtime.adopt(&self.id, summary.machine.as_ref());
+        Ok(machine.await?.processes().first().copied())
     }
 
     /// As [`Runtime::add_device`].
@@ -418,6 +425,24 @@ impl Sandbox {
     /// As [`Runtime::update_routes`].
     pub async fn update_routes(&self, routes: Vec<Route>) -> Result<Vec<Route>, Error> {
         self.runtime.update_routes(&self.id, routes).await
+    }
+
+    /// What is shown of the sandbox, without a lock, when its states allow the operation.
+    async fn peek(
+        &self,
+        operation: Operation,
+        container: Option<&ContainerId>,
+    ) -> Result<Summary, Error> {
+        let summary = self.runtime.peek(&self.id).await?;
+        let mut known = summary.containers.iter();
+        let known = container.and_then(|id| known.find(|known| known.id == *id));
+        allow_states(
+            operation,
+            &self.id,
+            summary.state,
+            container.map(|id| (id, known.map(|known| known.state))),
+        )?;
+        Ok(summary)
     }
 
     async fn agent(

@@ -55,6 +55,10 @@ impl AgentPort for Agent {
         self.known().adopt(process, terminal, started);
     }
 
+    fn forget(&self, container: &ContainerId) {
+        self.known().removed(container.as_str());
+    }
+
     async fn check(&self) -> Result<()> {
         self.check_within(self.shared.timeouts.call).await
     }

@@ -87,6 +87,8 @@ impl Runtime {
         }
         let facts = record.guest.clone().unwrap_or_default();
         let agent = self.connect_agent(record).await?;
+        // The record is right: whatever this connection knew of the id was another container.
+        agent.forget(&config.id);
         let role = Role::PodContainer;
         boot::create_container(&*agent, guest, role, dialect(&facts), &facts).await?;
         let directory = self.host.layout.machine(record.id());
@@ -111,6 +113,7 @@ impl Runtime {
         let agent = self.connect_agent(lease.record()).await?;
         let intent = Intent::StartContainer(container.clone());
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;
+        agent.forget(container);
         let started = agent.start_container(container).await;
         if let Err(error) = started {
             let message = format!("the guest cannot start container {container}");

@@ -52,6 +52,7 @@ impl Runtime {
             .map(|container| Intent::StartContainer(container.id.clone()));
         let settled = intent::enter(&lease.ledger(), lease.record(), intents)?;
         for container in created {
+            agent.forget(&container.id);
             let started = agent.start_container(&container.id).await;
             if let Err(error) = started {
                 let message = format!("the guest cannot start container {}", container.id);

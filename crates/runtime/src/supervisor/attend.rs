@@ -174,6 +174,9 @@ impl Session<'_> {
                     Wish::CreatorGone => {}
                     Wish::Watch(Watch { container, terminal, io, watched }) => {
                         self.exits.remove(&container);
+                        // Another connection created it, and removed those of that id before it.
+                        let init = ProcessRef::init(container.clone());
+                        ready.agent.adopt(&init, terminal, false);
                         containers.watch(container, terminal, io);
                         // Nobody waits any more if its creator died; it is watched all the same.
                         watched.send(()).unwrap_or_default();

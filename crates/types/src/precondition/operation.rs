@@ -73,7 +73,7 @@ pub enum Operation {
     Containers,
     /// Gives a handle back; the sandbox stays as it is.
     Release,
-    /// Watches the machine until it ends.
+    /// Watches the machine until it ends; at once when it has.
     Monitor,
     /// Waits until a process ends; one that ended already answers at once, whatever became of its
     /// machine.
@@ -82,7 +82,7 @@ pub enum Operation {
     SignalProcess,
     /// Tells a process the size of its terminal.
     ResizeTerminal,
-    /// Opens the streams of a process.
+    /// Gives out the streams that a handle has kept of a container.
     IoStream,
     /// Tells which containers ran out of memory.
     OomEvents,

@@ -209,13 +209,7 @@ pub(super) const fn of(operation: Operation) -> Row {
         Op::SetAnnotations => row("set_annotations", "sandbox", Exclusive, In(&S::ALL), Any),
         Op::Containers => row("containers", "sandbox", None, In(&S::ALL), Any),
         Op::Release => row("release", "sandbox", None, Any, Any),
-        Op::Monitor => row(
-            "monitor",
-            "sandbox",
-            Shared,
-            In(&[S::Ready, S::Running, S::Paused]),
-            Any,
-        ),
+        Op::Monitor => row("monitor", "sandbox", None, In(&S::ALL), Any),
         Op::WaitProcess => row("wait_process", "process", Shared, In(&S::ALL), In(&C::ALL)),
         Op::SignalProcess => row(
             "signal_process",
@@ -231,13 +225,7 @@ pub(super) const fn of(operation: Operation) -> Row {
             In(&[S::Ready, S::Running]),
             In(&[C::Created, C::Running]),
         ),
-        Op::IoStream => row(
-            "io_stream",
-            "process",
-            Shared,
-            In(&[S::Ready, S::Running]),
-            In(&[C::Created, C::Running]),
-        ),
+        Op::IoStream => row("io_stream", "process", None, Any, Any),
         Op::OomEvents => row(
             "oom_events",
             "sandbox",

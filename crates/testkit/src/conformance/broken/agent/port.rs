@@ -73,6 +73,10 @@ impl AgentPort for BrokenPort {
         self.inner.adopt(process, terminal, started);
     }
 
+    fn forget(&self, container: &ContainerId) {
+        self.inner.forget(container);
+    }
+
     async fn check(&self) -> Result<()> {
         self.inner.check().await
     }
