@@ -6,6 +6,7 @@ pub mod inventory;
 pub mod place;
 pub mod program;
 pub mod pty;
+pub mod tracer;
 
 pub use inventory::Inventory;
 pub use place::Place;

@@ -44,15 +44,21 @@ impl Runtime {
         }
         if live {
             for Numbered { intent, .. } in pending.intents.iter().rev() {
-                self.take_back(lease.record(), intent)
-                    .await
-                    .map_err(|error| {
+                match self.take_back(lease.record(), intent).await {
+                    Ok(()) => {}
+                    // There is nothing to take back from; nobody else will say so while we hold the
+                    // lease.
+                    Err(error) if error.kind() == ErrorKind::Gone => {
+                        return self.take_down_lost(lease, last, &error).await;
+                    }
+                    Err(error) => {
                         let message = format!(
                             "cannot settle what an interrupted operation left of sandbox {id}; \
                              delete it with force if this stays so"
                         );
-                        Error::new(error.kind(), message).because(error).of(&id)
-                    })?;
+                        return Err(Error::new(error.kind(), message).because(error).of(&id));
+                    }
+                }
             }
         }
         let mut record = lease.record().clone();

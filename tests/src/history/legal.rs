@@ -86,6 +86,9 @@ fn container_may_follow(
         (Some(Created | Running), Some(Stopped)) => {
             by == SUPERVISE
                 || any(&[
+                    // A start that the guest refused is taken back.
+                    Operation::StartContainer,
+                    Operation::StartSandbox,
                     Operation::StopContainer,
                     Operation::StopSandbox,
                     Operation::DeleteSandbox,

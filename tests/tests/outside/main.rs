@@ -2,4 +2,5 @@
 //! at once, and any of them dies at any system call.
 
 mod crowd;
+mod deaths;
 mod rig;

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use virtcontainers_testkit::inventory::{Inventory, Scope};
@@ -95,19 +98,51 @@ impl Rig {
         Ok(())
     }
 
+    /// Leaves everything where it is, for somebody to look at, and says where.
+    pub(crate) fn keep(self) -> PathBuf {
+        self.directory.keep()
+    }
+
     pub(crate) fn history(&self) -> Result<Vec<Line>> {
         Journal::read(&self.path("journal"))
     }
 
     /// Fails if there is anything that there was not before, or if a guest's agent was used in a way
     /// that it does not allow.
+    ///
+    /// Whoever removed a sandbox on their own account may still be about to end.
     pub(crate) fn assert_clean(&self) -> Result<()> {
-        let after = Inventory::take(&scope(self.directory.path(), &self.id))?;
+        let scope = scope(self.directory.path(), &self.id);
+        for item in Inventory::take(&scope)?.compared_with(&self.before) {
+            if let Some((_, process)) = item.split_once("process ") {
+                let (pid, _) = process.split_once(':').unwrap_or((process, ""));
+                await_end(pid.parse()?)?;
+            }
+        }
+        let after = Inventory::take(&scope)?;
         let other = after.compared_with(&self.before);
         ensure!(other.is_empty(), "{other:#?}");
         let violations = std::fs::read_to_string(self.path("reports/violations"));
         ensure!(violations.is_err(), "violations: {violations:?}");
         Ok(())
+    }
+}
+
+/// Waits for the end of a process, for a while.
+fn await_end(pid: i32) -> Result<()> {
+    let pid = Pid::from_raw(pid).context("no pid")?;
+    let patience = Timespec {
+        tv_sec: 5,
+        tv_nsec: 0,
+    };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => {
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))?;
+            Ok(())
+        }
+        // It has ended.
+        Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

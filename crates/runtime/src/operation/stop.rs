@@ -1,15 +1,23 @@
 //! Ending a sandbox's machine, and removing the sandbox.
 
+use std::time::Duration;
+
 use tracing::instrument;
-use virtcontainers_store::{Lease, LeaseMode};
-use virtcontainers_types::{Command, Decision, Input, Operation, SandboxId, SandboxStatus, decide};
+use virtcontainers_process::Identity;
+use virtcontainers_store::{Lease, LeaseMode, Record};
+use virtcontainers_types::{
+    Command, Decision, Input, Operation, ProcessIdentity, SandboxId, SandboxState, SandboxStatus,
+    decide,
+};
 
 use super::allow;
 use crate::end;
 use crate::error::{Error, ErrorKind};
 use crate::intent::{self, Intent};
+use crate::orphan;
 use crate::runtime::Runtime;
 use crate::supervisor::client::ask_to_stop;
+use crate::supervisor::control::Exits;
 use crate::undo::Extent;
 
 impl Runtime {
@@ -33,6 +41,9 @@ impl Runtime {
         match decide(Some(record.state), Input::Command(Command::Stop)) {
             Decision::Become(_) => {}
             Decision::Stay | Decision::StopFirst | Decision::Remove | Decision::Refuse { .. } => {
+                if Self::has_remains(lease)? {
+                    self.undo_stop(lease, self.deadlines()).await?;
+                }
                 return Ok(());
             }
         }
@@ -47,23 +58,8 @@ impl Runtime {
         settled: u64,
         force: bool,
     ) -> Result<(), Error> {
+        let exits = self.end_supervisor(lease.record(), force).await;
         let deadlines = self.deadlines();
-        let directory = self.host.layout.machine(lease.id());
-        // A guest whose processors are halted cannot be asked.
-        let force = force || lease.record().state == virtcontainers_types::SandboxState::Paused;
-        let guest = if force {
-            Default::default()
-        } else {
-            deadlines.stop_guest
-        };
-        let patience = guest + deadlines.stop_machine;
-        let exits = match ask_to_stop(&directory, force, patience).await {
-            Ok(exits) => exits.unwrap_or_default(),
-            Err(error) => {
-                tracing::warn!(%error, "the supervisor is killed");
-                Default::default()
-            }
-        };
         let undone = self.undo_stop(lease, deadlines).await;
         let mut record = match &undone {
             Ok(()) => end::stopped(lease.record(), &exits),
@@ -72,6 +68,54 @@ impl Runtime {
         record.settled = settled;
         Self::commit(lease, record)?;
         undone
+    }
+
+    /// Cleans up after a machine that has ended, which its supervisor may not have come to yet, and
+    /// stores that the sandbox is `failed`.
+    pub(crate) async fn take_down_lost(
+        &self,
+        lease: &mut Lease,
+        settled: u64,
+        why: &Error,
+    ) -> Result<(), Error> {
+        self.end_supervisor(lease.record(), true).await;
+        let undone = self.undo_stop(lease, self.deadlines()).await;
+        let mut record = end::failed(lease.record(), &format!("it was lost: {why}"));
+        record.settled = settled;
+        Self::commit(lease, record)?;
+        undone
+    }
+
+    /// Has the supervisor of a leased sandbox end it, and waits until its process is gone. Gives how
+    /// containers ended. One that does not listen is killed by who undoes its effects.
+    async fn end_supervisor(&self, record: &Record, force: bool) -> Exits {
+        let deadlines = self.deadlines();
+        let directory = self.host.layout.machine(record.id());
+        // A guest whose processors are halted cannot be asked.
+        let force = force || record.state == SandboxState::Paused;
+        let guest = if force {
+            Duration::ZERO
+        } else {
+            deadlines.stop_guest
+        };
+        let patience = guest + deadlines.stop_machine;
+        let exits = match ask_to_stop(&directory, force, patience).await {
+            Ok(exits) => exits.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "the supervisor is killed");
+                return Exits::new();
+            }
+        };
+        // It has struck itself out of the ledger, where others would find it.
+        if let Some(ProcessIdentity { pid, start_time }) = record.supervisor {
+            let identity = Identity { pid, start_time };
+            if orphan::ourselves() != Some(identity)
+                && let Err(error) = identity.wait_gone(deadlines.stop_machine).await
+            {
+                tracing::warn!(%error, "the supervisor is slow to end");
+            }
+        }
+        exits
     }
 
     /// Removes a sandbox. One that is `ready` or `paused` is stopped first; with `force` any is, and

@@ -231,7 +231,11 @@ impl<'a> Told<'a> {
         match self.call.verb {
             Verb::Create => refused || self.overlaps(calls, &[Verb::Create]),
             // The guest knows of a container's end before the record tells of it.
-            Verb::Exec | Verb::StartContainer | Verb::StopContainer | Verb::Kill => {
+            Verb::Start
+            | Verb::Exec
+            | Verb::StartContainer
+            | Verb::StopContainer
+            | Verb::Kill => {
                 let ends = [Verb::Kill, Verb::StopContainer, Verb::DeleteContainer];
                 refused || self.follows(calls, &ends)
             }
@@ -250,10 +254,12 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// Whether the end of the same container was asked for, not long before.
+    /// Whether the end of the same container was asked for, not long before; of any, for a call that
+    /// is about all.
     fn follows(&self, calls: &[Told<'_>], verbs: &[Verb]) -> bool {
         calls.iter().any(|other| {
-            let same = other.call.container == self.call.container;
+            let container = &self.call.container;
+            let same = container.is_none() || other.call.container == *container;
             let before = other.from <= self.to && other.to + 1_000_000_000 >= self.from;
             same && before && other.name != self.name && verbs.contains(&other.call.verb)
         })
