@@ -8,7 +8,7 @@ use virtcontainers_agent_proto::EXACT_SPEC_FEATURE;
 use virtcontainers_types::{ContainerId, ExecId, ExitStatus, GuestFacts};
 
 use crate::Agent;
-use crate::error::{Context, Error, of_command};
+use crate::error::{Context, Error, ErrorKind, of_command};
 use crate::options::ContainerIo;
 use crate::supervisor::carry::Carrier;
 
@@ -97,6 +97,10 @@ impl ExecRemote {
     /// Sends a signal. Success when the process has ended already.
     pub async fn signal(&self, signal: u32) -> Result<(), Error> {
         let sent = self.agent.signal_process(&self.process, signal).await;
+        if matches!(&sent, Err(error) if error.kind() == ErrorKind::NotFound) {
+            // It was there: somebody waited for its end.
+            return Ok(());
+        }
         sent.during(|| format!("cannot send signal {signal} to process {}", self.process))
     }
 

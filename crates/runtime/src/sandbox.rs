@@ -175,7 +175,7 @@ impl Sandbox {
             Some(held) => held.ended().await,
             None => client::wait_for_end(&self.directory).await,
         }
-        self.status().await
+        self.runtime.status_after_end(&self.id).await
     }
 
     /// As [`Runtime::create_container`]. Streams that [`ContainerIo::kept`] made are given out by

@@ -146,7 +146,9 @@ impl Runtime {
         }
         // Its supervisor is ending: what it saw is in the record when it is gone.
         crate::supervisor::client::wait_for_end(&directory).await;
-        let known = self.status_container(id, container).await?;
+        let status = self.status_after_end(id).await?;
+        let mut known = status.containers.into_iter();
+        let known = known.find(|known| known.id == *container);
         known.ok_or_else(missing)?.exit_status.ok_or_else(|| {
             let message = format!("the end of container {container} was not seen");
             Error::new(ErrorKind::Gone, message).of(id)

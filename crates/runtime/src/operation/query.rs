@@ -45,6 +45,17 @@ impl Runtime {
         Ok(shown(self.peek(id).await?.into_status()))
     }
 
+    /// What a sandbox is doing whose supervisor has ended. Somebody who stops it may have yet to store
+    /// that: they are waited for.
+    pub(crate) async fn status_after_end(&self, id: &SandboxId) -> Result<SandboxStatus, Error> {
+        let status = self.status_sandbox(id).await?;
+        if !status.state.is_live() {
+            return Ok(status);
+        }
+        drop(self.lease(id, LeaseMode::Shared, "monitor").await?);
+        self.status_sandbox(id).await
+    }
+
     /// What a container is doing; `None` when the sandbox has no such container.
     ///
     /// Errors: as [`status_sandbox`](Self::status_sandbox). Safe to drop.
