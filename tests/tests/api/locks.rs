@@ -10,13 +10,13 @@ use virtcontainers_store::{BootId, FileStore, LeaseMode, Store as _};
 
 use crate::rig::{Rig, exec, refused};
 
-/// Fails unless an operation gave up waiting, and says that this process is at it.
-fn gave_up<T>(result: Result<T, RuntimeError>) -> Result<()> {
+/// Fails unless an operation gave up waiting, and says that this process is at it, with what.
+fn gave_up<T>(result: Result<T, RuntimeError>, with: &str) -> Result<()> {
     let error = result.err().context("the sandbox was not locked")?;
     anyhow::ensure!(error.kind() == ErrorKind::Timeout, "{error:?}");
     let cause = error.source().context("no cause")?.to_string();
     let pid = format!("pid {}", std::process::id());
-    anyhow::ensure!(cause.contains(&pid) && cause.contains("tinker"), "{cause}");
+    anyhow::ensure!(cause.contains(&pid) && cause.contains(with), "{cause}");
     Ok(())
 }
 
@@ -44,11 +44,11 @@ async fn a_holder_is_named_and_reads_go_on() -> Result<()> {
     let store = FileStore::new(rig.place.root(), BootId::current()?);
     let hasty = rig.impatient_runtime()?;
     let held = store.open(&id, LeaseMode::Exclusive, "tinker", Duration::ZERO)?;
-    gave_up(hasty.stop_sandbox(&id, false).await)?;
-    gave_up(hasty.pause_container(&id, &container).await)?;
-    gave_up(hasty.set_annotations(&id, [].into()).await)?;
-    gave_up(hasty.stats_container(&id, &container).await)?;
-    gave_up(hasty.fetch_sandbox(&id).await)?;
+    gave_up(hasty.stop_sandbox(&id, false).await, "tinker")?;
+    gave_up(hasty.pause_container(&id, &container).await, "tinker")?;
+    gave_up(hasty.set_annotations(&id, [].into()).await, "tinker")?;
+    gave_up(hasty.stats_container(&id, &container).await, "tinker")?;
+    gave_up(hasty.fetch_sandbox(&id).await, "tinker")?;
     // Another process is told the same.
     let configuration = rig.place.path("configuration.toml");
     std::fs::write(&configuration, "[runtime]\ndeadline_factor = 0.05\n")?;
@@ -70,7 +70,8 @@ async fn a_holder_is_named_and_reads_go_on() -> Result<()> {
     let held = store.open(&id, LeaseMode::Shared, "tinker", Duration::ZERO)?;
     hasty.stats_container(&id, &container).await?;
     hasty.fetch_sandbox(&id).await?;
-    gave_up(hasty.stop_sandbox(&id, false).await)?;
+    // One of those who share it is named.
+    gave_up(hasty.stop_sandbox(&id, false).await, "pid")?;
     drop(held);
 
     // Whoever is patient gets it, and nobody holds it while a process is waited for.

@@ -66,6 +66,7 @@ async fn interfaces_and_routes_are_listed_and_routes_changed() -> Result<()> {
     let device: DeviceInfo = serde_json::from_value(serde_json::json!({
         "kind": "c", "host_path": "/dev/null", "container_path": "/dev/odd",
         "major": 1, "minor": 3, "file_mode": 0o666, "uid": 0, "gid": 0,
+        "read_only": false,
     }))?;
     let added = sandbox.add_device(device).await;
     refused(added, ErrorKind::Unsupported, &["/dev/odd"])?;

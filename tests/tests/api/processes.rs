@@ -23,6 +23,8 @@ async fn processes_are_started_listed_and_signalled() -> Result<()> {
         serde_json::json!({"uid": 1000, "gid": 1000}),
     )?);
     let process = sandbox.enter_container(process).await?;
+    let remote = process.remote();
+    let waiting = tokio::spawn(process.wait());
     assert_eq!(line(&mut output)?, "up\n");
 
     let listed = sandbox.process_list_container(&container).await?;
@@ -43,9 +45,8 @@ async fn processes_are_started_listed_and_signalled() -> Result<()> {
     let json = serde_json::to_value(&listed)?;
     assert_eq!(json[0]["command"].as_str(), Some(&*listed[0].command));
 
-    let remote = process.remote();
     remote.signal(Signal::HUP.as_raw().unsigned_abs()).await?;
-    assert_eq!(process.wait().await?, ExitStatus(9));
+    assert_eq!(waiting.await??, ExitStatus(9));
     assert_eq!(line(&mut output)?, "hup\n");
     // It has ended, which is success.
     remote.signal(Signal::HUP.as_raw().unsigned_abs()).await?;

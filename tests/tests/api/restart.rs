@@ -26,6 +26,9 @@ async fn a_stopped_sandbox_boots_again_with_all_its_containers() -> Result<()> {
     config.containers.push(rig.script("two", &counted("two"))?);
     let options = CreateOptions::default();
     let sandbox = rig.runtime.run_sandbox(config, options).await?;
+    while rig.read_shared("two").is_err() {
+        writes.go_on()?;
+    }
     let kill = Signal::KILL.as_raw().unsigned_abs();
     sandbox.kill_container(&two, kill, false).await?;
     assert_eq!(sandbox.wait_process(&two, None).await?, ExitStatus(137));
