@@ -35,8 +35,8 @@ pub enum Recovery {
     Busy,
     /// An interrupted operation was taken back or carried on.
     Settled,
-    /// Its supervisor had died; everything was undone, and it is `failed`, or `stopped` when
-    /// somebody was stopping it.
+    /// Its supervisor had died, or could not undo everything; now everything is undone, and it is
+    /// `failed`, or `stopped` when somebody was stopping it.
     Undone,
     /// It was never completed, or its record cannot be read; everything was undone, and it is gone.
     Removed,
@@ -123,13 +123,25 @@ impl Runtime {
                 false => Recovery::Undone,
             });
         }
+        let mut found = Recovery::Sound;
         if Self::is_unsettled(&lease)? {
             if !dry_run {
                 self.settle(&mut lease).await?;
             }
-            return Ok(Recovery::Settled);
+            found = Recovery::Settled;
         }
-        Ok(Recovery::Sound)
+        if Self::has_remains(&lease)? {
+            if !dry_run {
+                self.undo_stop(&lease, self.deadlines()).await?;
+            }
+            found = Recovery::Undone;
+        }
+        Ok(found)
+    }
+
+    /// Whether something is left of a machine that is gone: its end could not be undone then.
+    pub(crate) fn has_remains(lease: &Lease) -> Result<bool, Error> {
+        Ok(!lease.record().state.is_live() && undo::has_effects(&lease.ledger())?)
     }
 
     /// The lease on a sandbox, orphan or not.

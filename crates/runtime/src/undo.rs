@@ -180,6 +180,11 @@ pub(crate) fn forget_stopped(ledger: &Ledger, mut undone: Vec<UndoEntry>) -> Res
     }
 }
 
+/// Whether a ledger tells of anything that a stop undoes.
+pub(crate) fn has_effects(ledger: &Ledger) -> Result<bool, Error> {
+    Ok(!read(ledger)?.iter().all(is_kept))
+}
+
 /// What a stop leaves in the ledger.
 fn is_kept(entry: &UndoEntry) -> bool {
     matches!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use virtcontainers_agent::ProcessRef;
 use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Lifetime};
 
@@ -22,6 +22,9 @@ use crate::options::ContainerIo;
 
 /// How long the end of the machine may follow the loss of its agent and still be its cause.
 const CAUSE_WINDOW: Duration = Duration::from_millis(500);
+/// How long to wait before what could not be written is tried again: a disk that is full tells nobody
+/// when it is not.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// A container, its number among those of its id, and how it ended.
 type Carried = (ContainerId, u64, Result<ExitStatus, Error>);
@@ -195,22 +198,26 @@ impl Session<'_> {
         watches: Watches,
         ended: Ended,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let noted = note_container_end(
-            Arc::clone(&self.host.store),
-            self.begin.config.id.clone(),
-            self.begin.plan.machine.deadlines.lock,
-            watches.clone(),
-            ended.clone(),
-        );
+        let store = Arc::clone(&self.host.store);
+        let sandbox = self.begin.config.id.clone();
+        let deadline = self.begin.plan.machine.deadlines.lock;
         let news = Arc::clone(&self.inbox.news);
         async move {
-            if let Err(error) = noted.await {
-                tracing::error!(%error, "the end of a container cannot be recorded");
-            }
+            let note = || {
+                let (store, sandbox) = (Arc::clone(&store), sandbox.clone());
+                note_container_end(store, sandbox, deadline, watches.clone(), ended.clone())
+            };
+            let mut noted = note().await;
             if watches.is_current(&ended.container, ended.number) {
                 news.ended.send_modify(|known| {
-                    known.exits.insert(ended.container, ended.status);
+                    known.exits.insert(ended.container.clone(), ended.status);
                 });
+            }
+            // Nobody else saw it.
+            while let Err(error) = noted {
+                tracing::error!(%error, "the end of a container cannot be recorded yet");
+                sleep(RETRY).await;
+                noted = note().await;
             }
         }
     }

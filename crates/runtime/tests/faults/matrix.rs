@@ -165,7 +165,7 @@ fn all_points(act: Act, setting: Setting, blow: Blow, wrong: &mut Vec<String>) -
         let number = points + 1;
         let struck = match blow {
             Blow::Kill => play_killed(act, setting, number),
-            Blow::Fail | Blow::Cancel => play(act, setting, number, blow),
+            Blow::Fail | Blow::Collapse | Blow::Cancel => play(act, setting, number, blow),
         };
         match struck {
             Ok(true) => {}
@@ -192,6 +192,11 @@ fn all_points(act: Act, setting: Setting, blow: Blow, wrong: &mut Vec<String>) -
 #[test]
 fn an_effect_that_fails_leaves_nothing() {
     go_through("fail", &Act::ALL, Setting::Values, Blow::Fail);
+}
+
+#[test]
+fn a_disk_that_is_full_from_then_on_leaves_nothing_once_it_is_not() {
+    go_through("collapse", &Act::ALL, Setting::Values, Blow::Collapse);
 }
 
 #[test]

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub enum Blow {
     /// The effect fails: it did not happen, or it did and its answer was lost.
     Fail,
+    /// This effect fails, and so does every one after it: the disk is full.
+    Collapse,
     /// Whoever drives the operation drops its future here.
     Cancel,
     /// The process gets SIGKILL.
@@ -24,6 +26,7 @@ impl Blow {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fail => "fail",
+            Self::Collapse => "collapse",
             Self::Cancel => "cancel",
             Self::Kill => "kill",
         }
@@ -147,7 +150,7 @@ impl Points {
     pub(super) fn pass(&self, side: Side, effect: &str) -> Result<(), String> {
         match self.count(side, effect) {
             None => Ok(()),
-            Some(Blow::Fail) => Err(format!("struck {side} {effect}")),
+            Some(Blow::Fail | Blow::Collapse) => Err(format!("struck {side} {effect}")),
             Some(Blow::Kill) => die(),
             Some(Blow::Cancel) => {
                 self.0.drop.send_replace(Dropping::Wanted);
@@ -166,7 +169,7 @@ impl Points {
     pub(super) async fn pass_waiting(&self, side: Side, effect: &str) -> Result<(), String> {
         match self.count(side, effect) {
             None => Ok(()),
-            Some(Blow::Fail) => Err(format!("struck {side} {effect}")),
+            Some(Blow::Fail | Blow::Collapse) => Err(format!("struck {side} {effect}")),
             Some(Blow::Kill) => die(),
             Some(Blow::Cancel) => {
                 self.0.drop.send_replace(Dropping::Wanted);
@@ -215,6 +218,7 @@ impl Points {
         let (target, blow) = state.aim?;
         state.passed += 1;
         let there = match target {
+            Target::Number(number) if blow == Blow::Collapse => state.passed >= number,
             Target::Number(number) => state.passed == number,
             Target::Point(point) => {
                 let point = point.split_once(' ');
@@ -224,7 +228,9 @@ impl Points {
         if !there {
             return None;
         }
-        state.hit = Some(format!("{side} {effect}"));
+        state
+            .hit
+            .get_or_insert_with(|| format!("{side} {effect}"));
         Some(blow)
     }
 
