@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use virtcontainers_runtime::{Error, ErrorKind, Recovery, Runtime};
 use virtcontainers_testkit::hypervisor::Power;
-use virtcontainers_types::{ContainerId, ContainerState, SandboxState, SandboxStatus};
+use virtcontainers_types::{
+    ContainerId, ContainerState, ContainerStatus, SandboxState, SandboxStatus,
+};
 
 use crate::act::exec;
 use crate::stage::Stage;
@@ -146,30 +148,12 @@ async fn usable(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
         SandboxState::Running | SandboxState::Creating | SandboxState::Stopping => {}
     }
     for known in status(runtime, stage).await?.containers {
-        let container = &known.id;
-        match known.state {
-            ContainerState::Created => {
-                let started = runtime.start_container(id, container).await;
-                started.map_err(failed("start of a container"))?;
-            }
-            ContainerState::Paused => {
-                let resumed = runtime.resume_container(id, container).await;
-                resumed.map_err(failed("resume of a container"))?;
-            }
-            ContainerState::Running => {}
-            ContainerState::Stopped => continue,
-        }
-        let ran = exec(stage, runtime, container.clone()).await;
-        let ended = match ran {
+        match used(stage, runtime, &known).await {
+            // Its end, of before, is noted only now.
             Err(error) if error.kind() == ErrorKind::WrongState => {
-                // Its end, of before, is noted only now.
-                has_stopped(stage, runtime, container, &error).await?;
-                continue;
+                has_stopped(stage, runtime, &known.id, &error).await?;
             }
-            ran => ran.map_err(failed("exec"))?,
-        };
-        if ended.0 != 0 {
-            return Err(format!("exec ended with {ended:?}"));
+            used => used.map_err(failed("use of a container"))?,
         }
     }
     let state = status(runtime, stage).await?.state;
@@ -177,6 +161,20 @@ async fn usable(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
         SandboxState::Running => Ok(()),
         state => Err(format!("it is {state} after it was used")),
     }
+}
+
+/// Has a container run, and run another program.
+async fn used(stage: &Stage, runtime: &Runtime, known: &ContainerStatus) -> Result<(), Error> {
+    let (id, container) = (&stage.id(), &known.id);
+    match known.state {
+        ContainerState::Created => drop(runtime.start_container(id, container).await?),
+        ContainerState::Paused => drop(runtime.resume_container(id, container).await?),
+        ContainerState::Running => {}
+        ContainerState::Stopped => return Ok(()),
+    }
+    let ended = exec(stage, runtime, container.clone()).await?;
+    assert_eq!(ended.0, 0, "the program in {container} failed");
+    Ok(())
 }
 
 /// Whether a container, which should have done something, is at least known to have stopped.
@@ -191,10 +189,7 @@ async fn has_stopped(
         let known = containers.iter().find(|known| known.id == *container);
         match known.map(|known| known.state) {
             Some(ContainerState::Stopped) => Ok(()),
-            state => Err(format!(
-                "exec in a container that is {state:?}: {}",
-                text(error)
-            )),
+            state => Err(format!("a container that is {state:?}: {}", text(error))),
         }
     })
     .await
