@@ -53,7 +53,9 @@ const fn shown(
 }
 
 fn of(operation: Operation) -> Option<Shown> {
-    use ErrorKind::{Denied, Gone, Internal, Invalid, NotFound, Timeout, Unsupported};
+    use ErrorKind::{
+        Corrupt, Denied, Gone, Incompatible, Internal, Invalid, NotFound, Timeout, Unsupported,
+    };
     use Operation as Op;
 
     /// What a boot may end with.
@@ -70,6 +72,7 @@ fn of(operation: Operation) -> Option<Shown> {
     const GUEST: &[ErrorKind] = &[Gone, Timeout, Internal];
     const MONITOR: &[ErrorKind] = &[Unsupported, Gone, Timeout, Internal];
     const ADOPT: &[ErrorKind] = &[Gone];
+    const CLEAN: &[ErrorKind] = &[Gone, Timeout, Corrupt, Incompatible, Internal];
     const UNDO: &[ErrorKind] = &[Timeout, Internal];
     const CANNOT: &[ErrorKind] = &[Unsupported];
 
@@ -103,7 +106,7 @@ fn of(operation: Operation) -> Option<Shown> {
         Op::ListInterfaces => shown("list_interfaces", GUEST, &[NETWORK]),
         Op::UpdateRoutes => shown("update_routes", GUEST, &[NETWORK]),
         Op::ListRoutes => shown("list_routes", GUEST, &[NETWORK]),
-        Op::CleanupContainer => shown("cleanup_container", GUEST, &[KILLED]),
+        Op::CleanupContainer => shown("cleanup_container", CLEAN, &[KILLED]),
         Op::Annotations => shown("annotations", &[], &[HANDLE]),
         Op::SetAnnotations => shown("set_annotations", &[], &[HANDLE]),
         Op::Containers => shown("containers", &[], &[LIFE, STOP]),
