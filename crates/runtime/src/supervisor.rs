@@ -20,7 +20,6 @@ mod socket;
 mod start;
 pub(crate) mod tasks;
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
@@ -166,7 +165,8 @@ impl Session<'_> {
             die_with_thread: matches!(hosting, Hosting::Process),
             limit: begin.plan.machine.deadlines.boot,
         };
-        let mut booting = pin!(boot_and_start(job, begin.start, &progress));
+        // On the heap, where it takes no room once it is over.
+        let mut booting = Box::pin(boot_and_start(job, begin.start, &progress));
         let booted = loop {
             tokio::select! {
                 biased;

@@ -135,6 +135,7 @@ impl Session<'_> {
             let io = io.take().unwrap_or_default();
             containers.watch(container.id.clone(), container.has_terminal(), io);
         }
+        self.forget_specifications();
         let events = tokio::spawn(tell_out_of_memory(
             Arc::clone(&ready.agent),
             Arc::clone(&self.inbox.news),
@@ -219,6 +220,17 @@ impl Session<'_> {
                 sleep(RETRY).await;
                 noted = note().await;
             }
+        }
+    }
+
+    /// They were for the boot, and are the largest part of what a supervisor holds.
+    fn forget_specifications(&mut self) {
+        for container in &mut self.begin.config.containers {
+            let spec = &mut container.spec;
+            spec.set_process(None)
+                .set_mounts(None)
+                .set_linux(None)
+                .set_hooks(None);
         }
     }
 

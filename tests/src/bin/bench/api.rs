@@ -2,6 +2,7 @@
 //! with a machine that is a value and an agent in the same process. No network, no shared
 //! directories, no control groups, as the original was measured.
 
+pub(crate) mod memory;
 mod rig;
 
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let executor = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    executor.block_on(async {
+    let mut rows = executor.block_on(async {
         let mut rows = Vec::new();
         for (containers, most) in [(1, 0.4), (10, 2.0), (100, 20.0)] {
             let what = format!("create, start, stop, delete a sandbox of {containers}");
@@ -47,8 +48,10 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
             add(batches).await?,
             Some(0.4),
         ));
-        Ok(rows)
-    })
+        Ok::<_, anyhow::Error>(rows)
+    })?;
+    rows.extend(memory::measure()?);
+    Ok(rows)
 }
 
 fn row(what: &str, times: Samples, most: Option<f64>) -> Row {

@@ -52,6 +52,9 @@ const FIGURES: &[(&str, Measure)] = &[
 ];
 
 fn main() -> Result<ExitCode> {
+    if api::memory::hold_if_asked()? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let names: Vec<&str> = FIGURES.iter().map(|(name, _)| *name).collect();
     let Some(arguments) = Arguments::parse(std::env::args().skip(1), &names)? else {
         return Ok(ExitCode::SUCCESS);
