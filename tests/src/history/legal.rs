@@ -22,8 +22,11 @@ pub(super) fn objection(before: Option<&Seen>, by: &str, after: &Seen) -> Option
     if !state_may_follow(before.state, by, after.state) {
         return Some(format!("{} became {}", before.state, after.state));
     }
-    let containers: BTreeSet<&ContainerId> =
-        before.containers.keys().chain(after.containers.keys()).collect();
+    let containers: BTreeSet<&ContainerId> = before
+        .containers
+        .keys()
+        .chain(after.containers.keys())
+        .collect();
     containers.into_iter().find_map(|id| {
         let (was, is) = (before.container(Some(id)), after.container(Some(id)));
         let legal = was == is || container_may_follow(was, by, is);
@@ -58,22 +61,18 @@ fn inputs(by: &str) -> &'static [&'static [Input]] {
 
 fn state_may_follow(was: SandboxState, by: &str, is: SandboxState) -> bool {
     let led_to = |inputs: &&[Input]| {
-        inputs.iter().try_fold(was, |state, input| {
-            match decide(Some(state), *input) {
+        inputs
+            .iter()
+            .try_fold(was, |state, input| match decide(Some(state), *input) {
                 Decision::Become(next) => Some(next),
                 Decision::Stay => Some(state),
                 Decision::StopFirst | Decision::Remove | Decision::Refuse { .. } => None,
-            }
-        })
+            })
     };
     was == is || inputs(by).iter().any(|inputs| led_to(inputs) == Some(is))
 }
 
-fn container_may_follow(
-    was: Option<ContainerState>,
-    by: &str,
-    is: Option<ContainerState>,
-) -> bool {
+fn container_may_follow(was: Option<ContainerState>, by: &str, is: Option<ContainerState>) -> bool {
     use ContainerState::{Created, Running, Stopped};
     let any = |operations: &[Operation]| operations.iter().any(|one| one.name() == by);
     match (was, is) {

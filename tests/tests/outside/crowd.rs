@@ -15,6 +15,10 @@ const SECONDS_VARIABLE: &str = "VC_STORM_SECONDS";
 /// The first seed, unless this environment variable says which.
 const SEED_VARIABLE: &str = "VC_STORM_SEED";
 
+/// Nothing keeps a kill from coming between the look at a container's record and its start: a kill
+/// takes no lock. The history tells whether there was one.
+const LATE: &str = "was started or has ended";
+
 /// The deadlines of actors are twice the usual ones.
 const PROMISE: Promise = Promise {
     lock: Duration::from_secs(20),
@@ -49,6 +53,12 @@ fn a_storm_of_operations_has_a_legal_history() -> Result<()> {
         let kept = rig.keep();
         bail!("not a legal history; see {}", kept.display());
     }
+    let (refused, other): (Vec<_>, Vec<_>) = rig
+        .violations()
+        .into_iter()
+        .partition(|violation| violation.contains(LATE));
+    println!("{} starts came after a kill", refused.len());
+    ensure!(other.is_empty(), "the agent was misused: {other:#?}");
     rig.assert_clean()
 }
 

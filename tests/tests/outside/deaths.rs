@@ -2,19 +2,16 @@
 //! as it was.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use virtcontainers_tests::tracer::{Hit, trace};
 
 use crate::rig::{Rig, Sandbox};
+use crate::sweep::sweep;
 
 /// No operation of an actor takes as long, whatever dies.
 const PATIENCE: Duration = Duration::from_secs(100);
-/// How many lives are led at a time.
-const SIDE_BY_SIDE: usize = 3;
 /// Only every n-th call, if this environment variable says so.
 const STRIDE_VARIABLE: &str = "VC_DEATHS_STRIDE";
 
@@ -26,7 +23,10 @@ fn tally<'a>(hits: impl IntoIterator<Item = &'a Hit>) -> String {
         *of.entry(hit.call).or_default() += 1;
     }
     let line = |(who, calls): (&str, BTreeMap<&str, usize>)| {
-        let calls: Vec<_> = calls.iter().map(|(call, n)| format!("{n} {call}")).collect();
+        let calls: Vec<_> = calls
+            .iter()
+            .map(|(call, n)| format!("{n} {call}"))
+            .collect();
         format!("  {who}: {}\n", calls.join(", "))
     };
     counts.into_iter().map(line).collect()
@@ -63,39 +63,15 @@ fn at_any_call_that_changes_the_host() -> Result<()> {
     let calls = seen.calls.len();
     println!("a life has {calls} calls:\n{}", tally(&seen.calls));
 
-    let next = AtomicUsize::new(1);
-    let hits = Mutex::new(Vec::new());
-    let failures = Mutex::new(Vec::new());
-    let lives = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(stride, Ordering::Relaxed);
-                    // Processes side by side do not make the same number of calls each time.
-                    if at > calls {
-                        return;
-                    }
-                    lives.fetch_add(1, Ordering::Relaxed);
-                    let lived = life_with_a_death(at).with_context(|| format!("call {at}"));
-                    match (lived, hits.lock(), failures.lock()) {
-                        (Ok(hit), Ok(mut hits), _) => hits.extend(hit),
-                        (Err(error), _, Ok(mut failures)) => failures.push(error),
-                        _ => return,
-                    }
-                }
-            });
-        }
-    });
-    let hits = hits.into_inner().map_err(|_| anyhow!("a thread died"))?;
-    let failures = failures.into_inner().map_err(|_| anyhow!("a thread died"))?;
-    let lives = lives.into_inner();
+    // Processes side by side do not make the same number of calls each time: the last ones may find
+    // nobody to kill.
+    let trials: Vec<usize> = (1..=calls).step_by(stride).collect();
+    let deaths = sweep(&trials, |at| {
+        life_with_a_death(*at).with_context(|| format!("call {at}"))
+    })?;
+    let (lives, hits) = (deaths.len(), deaths.into_iter().flatten());
+    let hits: Vec<Hit> = hits.collect();
     println!("{} deaths in {lives} lives:\n{}", hits.len(), tally(&hits));
-    for failure in &failures {
-        println!("{failure:#}");
-    }
-    if !failures.is_empty() {
-        bail!("{} of {lives} deaths were not survived", failures.len());
-    }
+    ensure!(hits.len() * 10 >= lives * 9, "hardly anybody was killed");
     Ok(())
 }

@@ -4,3 +4,5 @@
 mod crowd;
 mod deaths;
 mod rig;
+mod strace;
+mod sweep;

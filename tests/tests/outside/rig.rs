@@ -88,7 +88,11 @@ impl Rig {
     pub(crate) fn do_one<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<Finished> {
         let finished = self.actor(words).finish()?;
         let gone = refusal(&finished).is_some_and(|kind| kind == "not-found");
-        if gone { Ok(finished) } else { finished.expect(0) }
+        if gone {
+            Ok(finished)
+        } else {
+            finished.expect(0)
+        }
     }
 
     /// Whoever is left is told to recover, then to remove the sandbox.
@@ -107,8 +111,14 @@ impl Rig {
         Journal::read(&self.path("journal"))
     }
 
-    /// Fails if there is anything that there was not before, or if a guest's agent was used in a way
-    /// that it does not allow.
+    /// What was done against the rules of guests' agents.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("reports/violations"));
+        let text = text.unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Fails if there is anything that there was not before.
     ///
     /// Whoever removed a sandbox on their own account may still be about to end.
     pub(crate) fn assert_clean(&self) -> Result<()> {
@@ -122,8 +132,6 @@ impl Rig {
         let after = Inventory::take(&scope)?;
         let other = after.compared_with(&self.before);
         ensure!(other.is_empty(), "{other:#?}");
-        let violations = std::fs::read_to_string(self.path("reports/violations"));
-        ensure!(violations.is_err(), "violations: {violations:?}");
         Ok(())
     }
 }

@@ -51,7 +51,10 @@ impl Setting {
 
     /// Sandboxes are supervised by processes of this program.
     pub(crate) fn options(&self) -> Result<RuntimeOptions> {
-        let env = (OsString::from(REPORTS_VARIABLE), self.reports.clone().into());
+        let env = (
+            OsString::from(REPORTS_VARIABLE),
+            self.reports.clone().into(),
+        );
         let program = SupervisorProgram {
             program: std::env::current_exe()?,
             args: vec![SUPERVISE.into()],

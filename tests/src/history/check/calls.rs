@@ -217,7 +217,15 @@ impl<'a> Told<'a> {
         timeline: &Timeline,
         calls: &[Told<'_>],
     ) -> bool {
-        if !["wrong-state", "not-found", "already-exists", "gone", "timeout"].contains(&kind) {
+        if ![
+            "wrong-state",
+            "not-found",
+            "already-exists",
+            "gone",
+            "timeout",
+        ]
+        .contains(&kind)
+        {
             return false;
         }
         if kind == "timeout" && took >= promise.lock {
@@ -231,11 +239,7 @@ impl<'a> Told<'a> {
         match self.call.verb {
             Verb::Create => refused || self.overlaps(calls, &[Verb::Create]),
             // The guest knows of a container's end before the record tells of it.
-            Verb::Start
-            | Verb::Exec
-            | Verb::StartContainer
-            | Verb::StopContainer
-            | Verb::Kill => {
+            Verb::Start | Verb::Exec | Verb::StartContainer | Verb::StopContainer | Verb::Kill => {
                 let ends = [Verb::Kill, Verb::StopContainer, Verb::DeleteContainer];
                 refused || self.follows(calls, &ends)
             }
