@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_oci::{CommandLine, exec_process};
-use virtcontainers_runtime::{ContainerIo, CreateOptions, Error, ExecRequest, Runtime};
+use virtcontainers_runtime::{ContainerIo, CreateOptions, Error, ErrorKind, ExecRequest, Runtime};
 use virtcontainers_testkit::fault::Blow;
-use virtcontainers_types::{ContainerId, ExitStatus, Lifetime, Resources};
+use virtcontainers_types::{Attachment, ContainerId, ExitStatus, Lifetime, Resources};
 
 use crate::stage::Stage;
 
@@ -15,6 +15,8 @@ use crate::stage::Stage;
 pub(crate) enum Act {
     Create,
     Run,
+    /// One that ends with its creator, who leaves at once.
+    RunAttached,
     Start,
     StartStopped,
     Exec,
@@ -68,9 +70,10 @@ enum State {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Create,
         Self::Run,
+        Self::RunAttached,
         Self::Start,
         Self::StartStopped,
         Self::Exec,
@@ -104,7 +107,7 @@ impl Act {
     ];
 
     /// Those that a process other than the supervisor's carries out.
-    pub(crate) const OF_CALLERS: &[Self] = Self::ALL.split_at(23).0;
+    pub(crate) const OF_CALLERS: &[Self] = Self::ALL.split_at(24).0;
 
     /// Those that share directories, or take that back.
     pub(crate) const SHARING: [Self; 7] = [
@@ -116,6 +119,11 @@ impl Act {
         Self::ContainerStop,
         Self::ContainerDelete,
     ];
+
+    /// Whether the sandbox must end when its creator is gone.
+    pub(crate) fn is_attached(self) -> bool {
+        self == Self::RunAttached
+    }
 
     /// What was given up before a recovery, and at which effect.
     const fn interrupted(self) -> Option<(Self, &'static str)> {
@@ -136,7 +144,7 @@ impl Act {
             return interrupted.begins();
         }
         match self {
-            Self::Create | Self::Run | Self::Life => State::Nothing,
+            Self::Create | Self::Run | Self::RunAttached | Self::Life => State::Nothing,
             Self::Start | Self::Delete => State::Ready,
             Self::Exec
             | Self::Stop
@@ -248,6 +256,21 @@ impl Act {
                     .run_sandbox(stage.sandbox(self.lifetime()), options)
                     .await?,
             ),
+            Self::RunAttached => {
+                let options = CreateOptions {
+                    attachment: Attachment::Attached,
+                    ..options
+                };
+                let config = stage.sandbox(self.lifetime());
+                let sandbox = runtime.run_sandbox(config, options).await?;
+                let witness = runtime.fetch_sandbox(id).await?;
+                drop(sandbox);
+                // It is gone when the wait is over.
+                match witness.monitor().await {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    ended => drop(ended?),
+                }
+            }
             Self::Start | Self::StartStopped => drop(runtime.start_sandbox(id).await?),
             Self::Exec => drop(exec(stage, runtime, stage.first()).await?),
             Self::Stop | Self::StopPaused => drop(runtime.stop_sandbox(id, false).await?),

@@ -9,7 +9,7 @@ use virtcontainers_types::{
     ContainerId, ContainerState, ContainerStatus, SandboxState, SandboxStatus,
 };
 
-use crate::act::exec;
+use crate::act::{Act, exec};
 use crate::stage::Stage;
 
 /// What others do by themselves is done by then.
@@ -19,13 +19,16 @@ const BUSY: usize = 50;
 
 /// Recovers, and checks everything that can be checked of a sandbox that is left. Says what is
 /// wrong.
-pub(crate) async fn check(stage: &Stage) -> Result<(), String> {
+pub(crate) async fn check(stage: &Stage, act: Act) -> Result<(), String> {
     let runtime = stage.runtime();
-    recovered(stage, &runtime).await?;
+    recovered(stage, &runtime, act).await?;
     let id = &stage.id();
+    if act.is_attached() {
+        at_last(async || ended(stage, &runtime, act).await).await?;
+    }
     match runtime.status_sandbox(id).await {
         Ok(_) => {
-            whole_at_last(stage, &runtime).await?;
+            whole_at_last(stage, &runtime, act).await?;
             usable(stage, &runtime).await?;
             let deleted = runtime.delete_sandbox(id, true).await;
             deleted.map_err(|error| format!("delete: {}", text(&error)))?;
@@ -43,8 +46,18 @@ pub(crate) async fn check(stage: &Stage) -> Result<(), String> {
     }
 }
 
+/// Whether the sandbox has ended, its record or its machine.
+async fn ended(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), String> {
+    recovered(stage, runtime, act).await?;
+    match runtime.status_sandbox(&stage.id()).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Ok(status) if !status.state.is_live() => Ok(()),
+        status => Err(format!("its creator is gone, and it is {status:?}")),
+    }
+}
+
 /// Recovers until nobody is busy; then another time, which must find all well.
-async fn recovered(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
+async fn recovered(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), String> {
     let mut looks = 0;
     loop {
         let mut busy = false;
@@ -68,6 +81,8 @@ async fn recovered(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
     for one in runtime.recover(false).await.map_err(|e| text(&e))? {
         match one.outcome {
             Ok(Recovery::Sound | Recovery::Busy) => {}
+            // Its supervisor removes it meanwhile.
+            Ok(Recovery::Removed) if act.is_attached() => {}
             outcome => return Err(format!("a second recover found {outcome:?}")),
         }
     }
@@ -75,9 +90,17 @@ async fn recovered(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
 }
 
 /// Supervisors see the end of machines and containers by themselves, and write it down when they get
-/// the lease. Gives them the time.
-async fn whole_at_last(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
-    at_last(async || whole(stage, &status(runtime, stage).await?).await).await
+/// the lease. Gives them the time; one that had come to its end during the fault, and so could not
+/// undo everything, may have left more for a recovery.
+async fn whole_at_last(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), String> {
+    at_last(async || {
+        let looked = whole(stage, &status(runtime, stage).await?).await;
+        if looked.is_err() {
+            recovered(stage, runtime, act).await?;
+        }
+        looked
+    })
+    .await
 }
 
 /// Looks again and again, until all is well or it has lasted too long.

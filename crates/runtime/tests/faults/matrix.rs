@@ -75,7 +75,7 @@ fn play(act: Act, setting: Setting, number: u64, blow: Blow) -> Result<bool, Str
             if let (None, Some(Err(error))) = (&hit, &played) {
                 return Err(format!("it failed by itself: {}", text(error)));
             }
-            check(&stage).await
+            check(&stage, act).await
         });
         let played = played.await;
         let at = hit.clone().unwrap_or_else(|| "its end".to_owned());
@@ -104,7 +104,7 @@ fn play_killed(act: Act, setting: Setting, number: u64) -> Result<bool, String> 
             number,
         };
         let killed = child::run(&victim)?;
-        within(check(&stage)).await?;
+        within(check(&stage, act)).await?;
         same(&stage, &before).await?;
         Ok(killed)
     });
@@ -126,7 +126,7 @@ fn play_supervised(number: u64) -> Result<bool, String> {
         let whole = within(async {
             lived = Act::Life.play(&stage, &stage.runtime()).await;
             stage.supervisor_dies_at = None;
-            check(&stage).await
+            check(&stage, Act::Life).await
         });
         let checked = whole.await;
         checked.map_err(|error| format!("{error}, after {lived:?}"))?;
@@ -233,7 +233,7 @@ fn shared_directories_and_namespaces_are_taken_back_after_a_death() {
 fn what_survives_its_caller_is_adopted_or_undone() {
     go_through(
         "kill-caller",
-        &Act::OF_CALLERS,
+        Act::OF_CALLERS,
         Setting::Processes,
         Blow::Kill,
     );

@@ -55,7 +55,7 @@ fn is_cleaned(act: Act, outcome: Recovery, state: Option<SandboxState>) {
         match (&status, state) {
             (Ok(status), Some(state)) => assert_eq!(status.state, state, "{act}"),
             (Err(error), None) => assert_eq!(error.kind(), ErrorKind::NotFound, "{act}"),
-            _ => panic!("{act}: {status:?}"),
+            _ => unreachable!("{act}: {status:?}"),
         }
         if outcome != Recovery::Sound {
             assert!(!tree.exists(), "{act}: the shared tree is left");
