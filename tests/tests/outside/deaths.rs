@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use virtcontainers_tests::tracer::{Hit, trace};
+use virtcontainers_tests::tracer::{Hit, Seen, trace};
 
 use crate::rig::{Rig, Sandbox};
 use crate::sweep::sweep;
 
-/// No operation of an actor takes as long, whatever dies.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// No operation takes as long, whatever dies.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 /// Only every n-th call, if this environment variable says so.
 const STRIDE_VARIABLE: &str = "VC_DEATHS_STRIDE";
 
 /// What a life's calls are, by name and process.
-fn tally<'a>(hits: impl IntoIterator<Item = &'a Hit>) -> String {
+pub(crate) fn tally<'a>(hits: impl IntoIterator<Item = &'a Hit>) -> String {
     let mut counts = BTreeMap::<&str, BTreeMap<&str, usize>>::new();
     for hit in hits {
         let of = counts.entry(&hit.who).or_default();
@@ -73,5 +73,39 @@ fn at_any_call_that_changes_the_host() -> Result<()> {
     let hits: Vec<Hit> = hits.collect();
     println!("{} deaths in {lives} lives:\n{}", hits.len(), tally(&hits));
     ensure!(hits.len() * 10 >= lives * 9, "hardly anybody was killed");
+    Ok(())
+}
+
+/// A sandbox whose supervisor was killed, and somebody who dies while cleaning up after it.
+fn recovery_with_a_death(command: &str, kill_at: Option<usize>) -> Result<Seen> {
+    let rig = Rig::new(Sandbox::Sharing, false)?;
+    for operation in ["create", "start"] {
+        rig.do_one([operation])?;
+    }
+    rig.kill_supervisor()?;
+    let traced = trace(rig.words(command), kill_at);
+    let seen = traced.first_end(PATIENCE)?;
+    let killed = format!("{:?}, {command} ended with {}", seen.killed, seen.status);
+    rig.clear().with_context(|| killed.clone())?;
+    rig.assert_clean().with_context(|| killed.clone())?;
+    traced.last_end(PATIENCE).with_context(|| killed.clone())?;
+    Ok(seen)
+}
+
+#[test]
+fn at_any_call_of_who_cleans_up() -> Result<()> {
+    let mut trials = Vec::new();
+    for command in ["recover", "start", "delete"] {
+        let calls = recovery_with_a_death(command, None)?.calls;
+        println!("{command} of a lost sandbox:\n{}", tally(&calls));
+        trials.extend((1..=calls.len()).map(|at| (command, at)));
+    }
+    let deaths = sweep(&trials, |(command, at)| {
+        let seen = recovery_with_a_death(command, Some(*at));
+        seen.with_context(|| format!("{command}, call {at}"))
+    })?;
+    let killed = deaths.iter().filter(|seen| seen.killed.is_some()).count();
+    println!("{killed} deaths in {} recoveries", trials.len());
+    ensure!(killed * 10 >= trials.len() * 9, "hardly anybody was killed");
     Ok(())
 }

@@ -3,6 +3,8 @@
 
 mod crowd;
 mod deaths;
+mod host;
+mod real;
 mod rig;
 mod strace;
 mod sweep;
