@@ -10,6 +10,9 @@ use virtcontainers_store::{BootId, FileStore, LeaseMode, Store as _};
 
 use crate::rig::{Rig, exec, refused};
 
+/// Those who gave up waiting may have the lock for an instant when it is free.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Fails unless an operation gave up waiting, and says that this process is at it, with what.
 fn gave_up<T>(result: Result<T, RuntimeError>, with: &str) -> Result<()> {
     let error = result.err().context("the sandbox was not locked")?;
@@ -67,7 +70,7 @@ async fn a_holder_is_named_and_reads_go_on() -> Result<()> {
     drop(held);
 
     // Readers share, writers wait.
-    let held = store.open(&id, LeaseMode::Shared, "tinker", Duration::ZERO)?;
+    let held = store.open(&id, LeaseMode::Shared, "tinker", PATIENCE)?;
     hasty.stats_container(&id, &container).await?;
     hasty.fetch_sandbox(&id).await?;
     // One of those who share it is named.

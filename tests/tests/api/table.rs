@@ -225,7 +225,7 @@ fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_owned()
 }
 
-/// Run with `VC_WRITE_API_TABLE=1` to write the table.
+/// Run with `VC_UPDATE_GOLDEN=1` to write the table.
 #[test]
 fn the_documented_table_is_what_the_code_says() -> Result<()> {
     let path = workspace().join("docs/api.md");
@@ -237,13 +237,13 @@ fn the_documented_table_is_what_the_code_says() -> Result<()> {
         .split_once(END)
         .context("the table's end is not marked")?;
     let wanted = table()?;
-    if std::env::var_os("VC_WRITE_API_TABLE").is_some() {
+    if std::env::var_os("VC_UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{wanted}{END}{after}"))?;
         return Ok(());
     }
     anyhow::ensure!(
         written == wanted,
-        "the table of docs/api.md is out of date: run this test with VC_WRITE_API_TABLE=1"
+        "the table of docs/api.md is out of date: run this test with VC_UPDATE_GOLDEN=1"
     );
     Ok(())
 }

@@ -124,19 +124,25 @@ fn keep_console(reader: pipe::Receiver, log: console::ConsoleLog) {
 /// Resolves when the file system daemon ends, without which the guest cannot go on; never when
 /// there is none.
 pub(super) async fn daemon_exit(daemon: Option<&Daemon>) -> MachineExit {
+    daemon_ended(daemon).await.0
+}
+
+/// As [`daemon_exit`], and whether the daemon ended well, as it does when its machine is gone.
+pub(super) async fn daemon_ended(daemon: Option<&Daemon>) -> (MachineExit, bool) {
     let Some(daemon) = daemon else {
         return std::future::pending().await;
     };
-    let reason = match daemon.wait().await {
-        Ok(exit) => exit.to_string(),
-        Err(error) => error.to_string(),
+    let (reason, well) = match daemon.wait().await {
+        Ok(exit) => (exit.to_string(), exit.is_success()),
+        Err(error) => (error.to_string(), false),
     };
-    MachineExit {
+    let exit = MachineExit {
         program: "virtiofsd".to_owned(),
         reason,
         stderr: daemon.stderr(),
         expected: false,
-    }
+    };
+    (exit, well)
 }
 
 /// The failure that the end of a process is.

@@ -1,6 +1,7 @@
 //! Last phases: the agent sets up the sandbox and creates its containers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use virtcontainers_agent::spec::{self, Dialect, Role, Target};
 use virtcontainers_agent::{AgentPort, GuestDetails, guest_path};
@@ -11,11 +12,14 @@ use virtcontainers_share::Daemon;
 use virtcontainers_types::GuestFacts;
 
 use super::connect::{Connected, RunningMachine};
-use super::launch::{daemon_exit, lost};
+use super::launch::{daemon_ended, daemon_exit, lost};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Lap, Phase};
 use crate::Agent;
 use crate::error::{Context, Error, of_command};
+
+/// How long the end of the machine may be seen after that of its helper, and still be its cause.
+const CAUSE_WINDOW: Duration = Duration::from_millis(500);
 
 /// The sandbox is up and its containers are created; everything here lives as long as it does.
 #[derive(Debug)]
@@ -30,10 +34,16 @@ pub(crate) struct Ready {
 impl Ready {
     /// Resolves when the machine or a helper that it cannot do without ends.
     pub(crate) async fn lost(&self) -> MachineExit {
-        tokio::select! {
-            exit = self.machine.wait() => exit,
-            exit = daemon_exit(self.daemon.as_deref()) => exit,
+        let (helper, well) = tokio::select! {
+            exit = self.machine.wait() => return exit,
+            ended = daemon_ended(self.daemon.as_deref()) => ended,
+        };
+        if !well {
+            return helper;
         }
+        // It goes when its machine goes, which is the cause then.
+        let machine = tokio::time::timeout(CAUSE_WINDOW, self.machine.wait());
+        machine.await.unwrap_or(helper)
     }
 }
 
