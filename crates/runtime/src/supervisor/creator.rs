@@ -10,14 +10,14 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug)]
 pub(super) enum Creator {
     Stream(Sender),
-    Channel(UnboundedSender<Report>),
+    Channel(UnboundedSender<Box<Report>>),
 }
 
 /// What tells the supervisor that the creator is gone.
 #[derive(Debug)]
 pub(super) enum CreatorGone {
     Stream(Receiver),
-    Channel(UnboundedSender<Report>),
+    Channel(UnboundedSender<Box<Report>>),
 }
 
 /// The creator's end. Dropping it tells the supervisor.
@@ -28,7 +28,8 @@ pub(super) enum Supervisor {
         /// Open for as long as the creator wants the sandbox.
         _sender: Sender,
     },
-    Channel(UnboundedReceiver<Report>),
+    /// A channel has room for many messages at once: they are small.
+    Channel(UnboundedReceiver<Box<Report>>),
 }
 
 /// A line within this process.
@@ -47,7 +48,7 @@ impl Creator {
         match self {
             Self::Stream(sender) => sender.send(&report).await,
             Self::Channel(sender) => sender
-                .send(report)
+                .send(Box::new(report))
                 .map_err(|_| Error::new(ErrorKind::Gone, "the creator is gone")),
         }
     }
@@ -69,7 +70,7 @@ impl Supervisor {
     pub(super) async fn next(&mut self) -> Result<Option<Report>, Error> {
         match self {
             Self::Stream { receiver, .. } => receiver.next().await,
-            Self::Channel(receiver) => Ok(receiver.recv().await),
+            Self::Channel(receiver) => Ok(receiver.recv().await.map(|report| *report)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A runtime with nothing below it but the file store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -15,25 +15,35 @@ use virtcontainers_types::{
 
 pub(crate) struct Rig {
     pub(crate) runtime: Runtime,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Rig {
     pub(crate) fn new() -> Result<Self> {
         let directory = tempfile::tempdir_in("/dev/shm")?;
+        Ok(Self {
+            runtime: Self::runtime(directory.path().join("state"))?,
+            directory,
+        })
+    }
+
+    /// Where its state is.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// A runtime over some state.
+    pub(crate) fn runtime(root: impl Into<PathBuf>) -> Result<Runtime> {
         let options = RuntimeOptions {
             agents: Arc::new(DirectAgent::default()),
-            ..RuntimeOptions::new(directory.path().join("state"))
+            ..RuntimeOptions::new(root)
         };
         let backend = FakeBackend::with_own_agents().with_capabilities(Capabilities {
             pause: true,
             adopt: true,
             ..Capabilities::default()
         });
-        Ok(Self {
-            runtime: Runtime::new(options, Arc::new(backend))?,
-            _directory: directory,
-        })
+        Ok(Runtime::new(options, Arc::new(backend))?)
     }
 
     /// A sandbox of this many containers.
@@ -80,9 +90,7 @@ pub(crate) fn container(id: &ContainerId) -> ContainerConfig {
     };
     ContainerConfig {
         id: id.clone(),
-        rootfs: RootFs::Guest {
-            guest: "/".into(),
-        },
+        rootfs: RootFs::Guest { guest: "/".into() },
         bundle: None,
         spec: container_spec(&command, Path::new("/"), &[]),
     }
