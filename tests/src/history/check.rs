@@ -63,3 +63,6 @@ pub fn check(lines: &[Line], promise: Promise) -> Findings {
     calls::check(lines, &timeline, promise, &mut findings);
     findings
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use virtcontainers::types::{Operation, SandboxState, check as allowed};
+use virtcontainers::types::{ContainerState, Operation, SandboxState, check as allowed};
 
 use super::{Findings, Promise};
 use crate::history::{Call, Ending, Event, Line, Seen, Timeline, Verb};
@@ -172,13 +172,17 @@ impl<'a> Told<'a> {
                 trace.any(|line| matches!(line.event, Event::Removed(_)))
             }
             Verb::Annotate => self.is_kept(timeline),
-            Verb::CreateContainer | Verb::StartContainer => {
+            Verb::CreateContainer => {
                 let there = |seen: &Seen| seen.container(container).is_some();
                 self.wrote().last().is_some_and(there)
             }
+            Verb::StartContainer => {
+                let runs = |seen: &Seen| seen.container(container) == Some(ContainerState::Running);
+                self.wrote().last().is_some_and(runs)
+            }
             Verb::StopContainer => {
-                use virtcontainers::types::ContainerState::Stopped;
-                let stopped = |seen: &Seen| seen.container(container) == Some(Stopped);
+                let stopped =
+                    |seen: &Seen| seen.container(container) == Some(ContainerState::Stopped);
                 self.seen().last().is_some_and(stopped)
             }
             Verb::DeleteContainer => {
@@ -226,6 +230,10 @@ impl<'a> Told<'a> {
         ]
         .contains(&kind)
         {
+            return false;
+        }
+        // Done, and said not to be.
+        if self.wrote().next().is_some() && self.has_effect(timeline) {
             return false;
         }
         if kind == "timeout" && took >= promise.lock {
