@@ -14,7 +14,7 @@ use super::reach::{reach, timeouts};
 use super::share::GuestContainer;
 use super::{BootFailure, Job, Phase};
 use crate::Agent;
-use crate::error::{Context, Error};
+use crate::error::{Context, Error, ErrorKind};
 
 /// The machine runs and its agent serves.
 #[derive(Debug)]
@@ -80,14 +80,31 @@ fn unreachable_agent(job: Job<'_>) -> String {
     )
 }
 
-/// Connects to a guest that is known to be up.
+/// How often a guest that is known to be up is called before it is given up.
+const CALLS: u32 = 3;
+
+/// Connects to a guest that is known to be up. A call that is not answered in a part of the time is
+/// made again: `vhost-device-vsock` 0.3 may lose one on a busy host, and the next takes it along.
 pub(crate) async fn reconnect(
     connector: &dyn Connector,
     endpoint: &AgentEndpoint,
     deadlines: Deadlines,
 ) -> Result<Agent, Error> {
-    connector
-        .connect(endpoint, timeouts(&deadlines), deadlines.lock)
-        .await
-        .during(|| "cannot reach the guest's agent".to_owned())
+    let limit = deadlines.lock / CALLS;
+    let mut call = 1;
+    loop {
+        match connector
+            .connect(endpoint, timeouts(&deadlines), limit)
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::Timeout && call < CALLS => {
+                tracing::warn!(
+                    call,
+                    "the guest's agent does not answer and is called again"
+                );
+                call += 1;
+            }
+            called => return called.during(|| "cannot reach the guest's agent".to_owned()),
+        }
+    }
 }

@@ -4,7 +4,8 @@ use tracing::instrument;
 use virtcontainers_agent::ProcessRef;
 use virtcontainers_agent_proto::LIST_PROCESSES_FEATURE;
 use virtcontainers_types::{
-    ContainerId, ExecId, ExitStatus, Operation, ProcessEntry, SandboxId, check,
+    ContainerId, ContainerState, ExecId, ExitStatus, Operation, ProcessEntry, SandboxId,
+    SandboxState, check,
 };
 
 use crate::error::{Context, Error, ErrorKind};
@@ -12,6 +13,22 @@ use crate::exec::{ExecProcess, ExecRequest};
 use crate::runtime::Runtime;
 
 const SIGKILL: u32 = 9;
+
+/// Whether a container cannot be signalled because there is nothing left to signal. One whose
+/// machine is paused is still there.
+fn is_gone(sandbox: SandboxState, container: ContainerState, error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Gone | ErrorKind::NotFound => true,
+        ErrorKind::WrongState => {
+            container == ContainerState::Stopped
+                || matches!(
+                    sandbox,
+                    SandboxState::Stopping | SandboxState::Stopped | SandboxState::Failed
+                )
+        }
+        _ => false,
+    }
+}
 
 impl Runtime {
     /// Sends a signal to the init process of a container, or to all its processes. SIGKILL for what
@@ -58,13 +75,7 @@ impl Runtime {
                 .map_err(|error| error.of(id))
         };
         match sent.await {
-            Err(error)
-                if signal == SIGKILL
-                    && matches!(
-                        error.kind(),
-                        ErrorKind::WrongState | ErrorKind::Gone | ErrorKind::NotFound
-                    ) =>
-            {
+            Err(error) if signal == SIGKILL && is_gone(summary.state, known.state, &error) => {
                 tracing::debug!(%error, "what is gone needs no SIGKILL");
                 Ok(())
             }

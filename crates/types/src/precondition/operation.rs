@@ -37,7 +37,7 @@ pub enum Operation {
     /// Says what a container is doing; nothing of one that does not exist.
     StatusContainer,
     /// Sends a signal to the first process of a container, or to all. The operation itself reports
-    /// success where SIGKILL is refused here: what is gone is dead.
+    /// success for SIGKILL to what is gone already.
     KillContainer,
     /// Lists the processes of a container.
     ProcessListContainer,
