@@ -145,7 +145,7 @@ async fn whole(stage: &Stage, status: &SandboxStatus) -> Result<(), String> {
     };
     // A container that ended may be there still, until it is removed.
     let unknown = |found: &[String]| found.iter().find(|one| !known.contains(one)).cloned();
-    if let Some((all, living)) = stage.guest_containers() {
+    if let Some((all, living)) = stage.guest_containers().await {
         let ended = living.iter().find(|one| !live.contains(one));
         wrong("the guest has", &all, unknown(&all).as_ref())?;
         wrong("in the guest live", &living, ended)?;

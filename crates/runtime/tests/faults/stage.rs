@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_agent::Ttrpc;
+use virtcontainers_agent::{Connector, ErrorKind, Timeouts, Ttrpc};
 use virtcontainers_hypervisor::Backend;
 use virtcontainers_oci::{CommandLine, container_spec};
 use virtcontainers_runtime::{Runtime, RuntimeOptions, Supervision, SupervisorProgram};
@@ -108,7 +109,7 @@ impl Stage {
             options.supervision = Supervision::Process(SupervisorProgram {
                 program: std::env::current_exe().unwrap(),
                 args: child::arguments(child::SUPERVISOR),
-                env: Vec::new(),
+                env: vec![(child::SUPERVISOR_VARIABLE.into(), "1".into())],
                 preamble: serde_json::to_value(child::Supervised {
                     base: self.base.clone(),
                     name: self.name.clone(),
@@ -164,16 +165,35 @@ impl Stage {
 
     /// The containers that the guest has, and those of them that have not ended; `None` when it
     /// cannot be asked.
-    pub(crate) fn guest_containers(&self) -> Option<(Vec<String>, Vec<String>)> {
-        if self.setting == Setting::Processes {
+    pub(crate) async fn guest_containers(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let endpoint = self.endpoint();
+        if self.setting != Setting::Processes {
+            let agents = &self.agents;
+            return Some((
+                agents.containers(&endpoint),
+                agents.living_containers(&endpoint),
+            ));
+        }
+        if self.power().await != Power::Running {
             return None;
         }
-        let endpoint = self.endpoint();
-        let agents = &self.agents;
-        Some((
-            agents.containers(&endpoint),
-            agents.living_containers(&endpoint),
-        ))
+        let limit = Duration::from_secs(10);
+        let agent = Ttrpc.connect(&endpoint, Timeouts::default(), limit).await;
+        let agent = agent.ok()?;
+        let (mut all, mut living) = (Vec::new(), Vec::new());
+        for container in [self.first(), self.second()] {
+            match agent.list_processes(&container).await {
+                Ok(processes) => {
+                    all.push(container.to_string());
+                    if !processes.is_empty() {
+                        living.push(container.to_string());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(_) => return None,
+            }
+        }
+        Some((all, living))
     }
 
     fn endpoint(&self) -> AgentEndpoint {
