@@ -94,11 +94,7 @@ impl Error {
 
     /// An error of another implementation of [`Backing`](crate::Backing), or of a decorator around
     /// one: `operation` was tried at `path`.
-    pub fn of_place(
-        operation: &'static str,
-        path: impl Into<PathBuf>,
-        source: io::Error,
-    ) -> Self {
+    pub fn of_place(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         Self::new(operation, Problem::Io { path, source })
     }
