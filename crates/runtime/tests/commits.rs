@@ -132,6 +132,8 @@ async fn a_creation_commits_twice_a_change_once_and_a_read_never() {
     runtime.stop_sandbox(&id, false).await.unwrap();
     count.expect(1, "stop_sandbox").await;
     runtime.start_sandbox(&id).await.unwrap();
-    count.expect(2, "start_sandbox of a stopped one, which is a creation").await;
+    count
+        .expect(2, "start_sandbox of a stopped one, which is a creation")
+        .await;
     runtime.delete_sandbox(&id, true).await.unwrap();
 }

@@ -2,7 +2,7 @@
 //!
 //! The table says for each [`Operation`] which lock it takes and in which states of the sandbox and
 //! of the container it is allowed. [`check`] asks it. Where an operation is also a
-//! [`Command`](crate::Command), the table and [`decide`](crate::decide) agree; a test compares them.
+//! [`Command`], the table and [`decide`](crate::decide) agree; a test compares them.
 //! States of one object that an operation does not name are not looked at.
 
 mod operation;
