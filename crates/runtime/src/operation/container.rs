@@ -182,14 +182,15 @@ impl Runtime {
         record: &Record,
         container: &ContainerId,
     ) -> Result<Option<ExitStatus>, Error> {
-        let agent = self.connect_agent(record).await?;
-        agent
-            .kill_all(container)
-            .await
-            .during(|| format!("cannot end container {container}"))?;
         let directory = self.host.layout.machine(record.id());
         let patience = self.deadlines().stop_guest;
-        let ended = tokio::time::timeout(patience, client::await_exit(&directory, container));
+        // The sandbox may be paused meanwhile: then the guest does not even answer.
+        let ended = tokio::time::timeout(patience, async {
+            let agent = self.connect_agent(record).await?;
+            let killed = agent.kill_all(container).await;
+            killed.during(|| format!("cannot end container {container}"))?;
+            client::await_exit(&directory, container).await
+        });
         ended.await.map_err(|_| {
             let message = format!(
                 "container {container} did not end within {} s of SIGKILL; stop the sandbox",
