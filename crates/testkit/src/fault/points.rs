@@ -228,9 +228,7 @@ impl Points {
         if !there {
             return None;
         }
-        state
-            .hit
-            .get_or_insert_with(|| format!("{side} {effect}"));
+        state.hit.get_or_insert_with(|| format!("{side} {effect}"));
         Some(blow)
     }
 
