@@ -83,6 +83,8 @@ async fn recovered(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), Str
             Ok(Recovery::Sound | Recovery::Busy) => {}
             // Its supervisor removes it meanwhile.
             Ok(Recovery::Removed) if act.is_attached() => {}
+            // It died only after the first.
+            Ok(Recovery::Undone) if act == Act::Life => {}
             outcome => return Err(format!("a second recover found {outcome:?}")),
         }
     }

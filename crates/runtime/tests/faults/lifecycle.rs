@@ -80,7 +80,9 @@ impl Model {
             // SIGKILL for what is gone is no error, if it ever was.
             Err(refusal)
                 if operation == Operation::KillContainer
-                    && refusal.kind() == ErrorKind::WrongState =>
+                    && refusal.kind() == ErrorKind::WrongState
+                    && (wanted == Some(ContainerState::Stopped)
+                        || self.state != Some(SandboxState::Paused)) =>
             {
                 Ok(())
             }

@@ -190,7 +190,9 @@ impl Stage {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(_) => return None,
+                // It ended just now.
+                Err(error) if error.kind() == ErrorKind::Gone => return None,
+                Err(error) => unreachable!("a guest cannot be looked into: {error}"),
             }
         }
         Some((all, living))
