@@ -15,6 +15,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 /// Only every n-th call, if this environment variable says so.
 const STRIDE_VARIABLE: &str = "VC_DEATHS_STRIDE";
 
+/// How far apart the calls are at which somebody dies, if the variable says so.
+pub(crate) fn stride() -> Result<Option<usize>> {
+    match std::env::var(STRIDE_VARIABLE) {
+        Ok(text) => Ok(Some(text.parse().context(STRIDE_VARIABLE)?)),
+        Err(_) => Ok(None),
+    }
+}
+
 /// What a life's calls are, by name and process.
 pub(crate) fn tally<'a>(hits: impl IntoIterator<Item = &'a Hit>) -> String {
     let mut counts = BTreeMap::<&str, BTreeMap<&str, usize>>::new();
@@ -50,10 +58,6 @@ fn life_with_a_death(kill_at: usize) -> Result<Option<Hit>> {
 
 #[test]
 fn at_any_call_that_changes_the_host() -> Result<()> {
-    let stride: usize = match std::env::var(STRIDE_VARIABLE) {
-        Ok(text) => text.parse()?,
-        Err(_) => 1,
-    };
     let rig = Rig::new(Sandbox::Sharing, false)?;
     let traced = trace(rig.words("life"), None);
     let seen = traced.first_end(PATIENCE)?;
@@ -65,7 +69,7 @@ fn at_any_call_that_changes_the_host() -> Result<()> {
 
     // Processes side by side do not make the same number of calls each time: the last ones may find
     // nobody to kill.
-    let trials: Vec<usize> = (1..=calls).step_by(stride).collect();
+    let trials: Vec<usize> = (1..=calls).step_by(stride()?.unwrap_or(1)).collect();
     let deaths = sweep(&trials, |at| {
         life_with_a_death(*at).with_context(|| format!("call {at}"))
     })?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use virtcontainers_tests::tracer::{Hit, Seen, trace};
 use virtcontainers_tests::{Place, place};
 
-use crate::deaths::{PATIENCE, tally};
+use crate::deaths::{PATIENCE, stride, tally};
 use crate::host::Host;
 use crate::sweep::sweep;
 
@@ -71,6 +71,13 @@ fn sample(calls: &[Hit]) -> Vec<(usize, String)> {
         .collect()
 }
 
+fn every(calls: &[Hit], stride: usize) -> Vec<(usize, String)> {
+    let numbered = calls.iter().enumerate().step_by(stride);
+    numbered
+        .map(|(index, hit)| (index + 1, format!("{hit:?}")))
+        .collect()
+}
+
 #[test]
 fn around_a_real_machine() -> Result<()> {
     let seen = run(None)?;
@@ -80,7 +87,11 @@ fn around_a_real_machine() -> Result<()> {
         seen.calls.len(),
         tally(&seen.calls)
     );
-    let trials = sample(&seen.calls);
+    // All that the variable asks for, or one for each.
+    let trials = match stride()? {
+        Some(stride) => every(&seen.calls, stride),
+        None => sample(&seen.calls),
+    };
     let deaths = sweep(&trials, |(at, what)| {
         run(Some(*at)).with_context(|| format!("call {at}, about {what}"))
     })?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -154,15 +155,21 @@ pub(crate) fn refusal(finished: &Finished) -> Option<String> {
     Some(last["ending"]["refused"]["kind"].as_str()?.to_owned())
 }
 
-/// Runs programs side by side to their ends.
-pub(crate) fn together(programs: Vec<Program>) -> Result<Vec<Finished>> {
-    let started: Result<Vec<_>> = programs.into_iter().map(Program::start).collect();
-    let waiting: Vec<_> = started?
-        .into_iter()
-        .map(|one| std::thread::spawn(move || one.finish()))
-        .collect();
-    waiting
-        .into_iter()
-        .map(|one| one.join().ok().context("a thread panicked")?)
-        .collect()
+/// Runs programs side by side to their ends, and calls `after_each` when one of them has ended.
+pub(crate) fn together(
+    programs: Vec<Program>,
+    mut after_each: impl FnMut() -> Result<()>,
+) -> Result<Vec<Finished>> {
+    let (ended, ends) = mpsc::channel();
+    let count = programs.len();
+    for program in programs {
+        let (started, ended) = (program.start()?, ended.clone());
+        std::thread::spawn(move || ended.send(started.finish()));
+    }
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
+        all.push(ends.recv()??);
+        after_each()?;
+    }
+    Ok(all)
 }
