@@ -21,15 +21,24 @@ const BUSY: usize = 50;
 /// wrong.
 pub(crate) async fn check(stage: &Stage, act: Act) -> Result<(), String> {
     let runtime = stage.runtime();
-    recovered(stage, &runtime, act).await?;
+    let checked = check_with(stage, &runtime, act).await;
+    if checked.is_err() {
+        // Not even a test that fails leaves machines on the host, if that can be helped.
+        drop(runtime.delete_sandbox(&stage.id(), true).await);
+    }
+    checked
+}
+
+async fn check_with(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), String> {
+    recovered(stage, runtime, act).await?;
     let id = &stage.id();
     if act.is_attached() {
-        at_last(async || ended(stage, &runtime, act).await).await?;
+        at_last(async || ended(stage, runtime, act).await).await?;
     }
     match runtime.status_sandbox(id).await {
         Ok(_) => {
-            whole_at_last(stage, &runtime, act).await?;
-            usable(stage, &runtime).await?;
+            whole_at_last(stage, runtime, act).await?;
+            usable(stage, runtime).await?;
             let deleted = runtime.delete_sandbox(id, true).await;
             deleted.map_err(|error| format!("delete: {}", text(&error)))?;
         }
