@@ -23,9 +23,10 @@ pub(crate) fn stop_failed(record: &Record, exits: &Exits, why: &str) -> Record {
     record
 }
 
-/// The record of a sandbox whose machine ended without being asked, or never came up.
-pub(crate) fn failed(record: &Record, why: &str) -> Record {
-    let mut record = ended(record, &[Input::Fact(Fact::MachineExited)], &Exits::new());
+/// The record of a sandbox whose machine ended without being asked, or never came up, with the exits
+/// that were seen before.
+pub(crate) fn failed(record: &Record, exits: &Exits, why: &str) -> Record {
+    let mut record = ended(record, &[Input::Fact(Fact::MachineExited)], exits);
     record.failure = Some(why.to_owned());
     record
 }

@@ -224,7 +224,7 @@ impl Runtime {
         let stopping = pending.iter().any(|one| one.intent == Intent::Stop);
         let mut record = match stopping {
             true => end::stopped(lease.record(), &Exits::new()),
-            false => end::failed(lease.record(), why(lease.record())),
+            false => end::failed(lease.record(), &Exits::new(), why(lease.record())),
         };
         if let Some(last) = pending.last() {
             record.settled = last.number;

@@ -80,7 +80,11 @@ impl Runtime {
     ) -> Result<(), Error> {
         self.end_supervisor(lease.record(), true).await;
         let undone = self.undo_stop(lease, self.deadlines()).await;
-        let mut record = end::failed(lease.record(), &format!("it was lost: {why}"));
+        let mut record = end::failed(
+            lease.record(),
+            &Exits::new(),
+            &format!("it was lost: {why}"),
+        );
         record.settled = settled;
         Self::commit(lease, record)?;
         undone

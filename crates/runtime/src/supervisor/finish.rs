@@ -114,10 +114,11 @@ async fn settle(session: &mut Session<'_>, verdict: Verdict, undone: bool) -> Re
         }
         Verdict::Remove => end::failed(
             lease.record(),
+            &session.exits,
             "it could not be wholly cleaned up when its creator ended",
         ),
         Verdict::Stopped => end::stopped(lease.record(), &session.exits),
-        Verdict::Failed(why) => end::failed(lease.record(), &why),
+        Verdict::Failed(why) => end::failed(lease.record(), &session.exits, &why),
     };
     lease
         .commit(record)
