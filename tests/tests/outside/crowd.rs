@@ -35,7 +35,7 @@ fn number(variable: &str, otherwise: u64) -> Result<u64> {
 
 #[test]
 fn a_storm_of_operations_has_a_legal_history() -> Result<()> {
-    let rig = Rig::new(Sandbox::Plain, true)?;
+    let mut rig = Rig::new(Sandbox::Plain, true)?;
     let seconds = number(SECONDS_VARIABLE, SECONDS)?;
     let seed = number(SEED_VARIABLE, u64::from(std::process::id()))?;
     println!("{ACTORS} actors for {seconds} s, {SEED_VARIABLE}={seed}");

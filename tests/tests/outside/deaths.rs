@@ -76,7 +76,7 @@ fn at_any_call_that_changes_the_host() -> Result<()> {
     let (lives, hits) = (deaths.len(), deaths.into_iter().flatten());
     let hits: Vec<Hit> = hits.collect();
     println!("{} deaths in {lives} lives:\n{}", hits.len(), tally(&hits));
-    ensure!(hits.len() * 10 >= lives * 9, "hardly anybody was killed");
+    ensure!(hits.len() * 4 >= lives * 3, "hardly anybody was killed");
     Ok(())
 }
 
@@ -110,6 +110,6 @@ fn at_any_call_of_who_cleans_up() -> Result<()> {
     })?;
     let killed = deaths.iter().filter(|seen| seen.killed.is_some()).count();
     println!("{killed} deaths in {} recoveries", trials.len());
-    ensure!(killed * 10 >= trials.len() * 9, "hardly anybody was killed");
+    ensure!(killed * 4 >= trials.len() * 3, "hardly anybody was killed");
     Ok(())
 }

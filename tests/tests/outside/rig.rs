@@ -106,8 +106,9 @@ impl Rig {
     }
 
     /// Leaves everything where it is, for somebody to look at, and says where.
-    pub(crate) fn keep(self) -> PathBuf {
-        self.directory.keep()
+    pub(crate) fn keep(&mut self) -> PathBuf {
+        self.directory.disable_cleanup(true);
+        self.directory.path().to_owned()
     }
 
     pub(crate) fn history(&self) -> Result<Vec<Line>> {
@@ -145,6 +146,15 @@ impl Rig {
             }
         }
         bail!("no supervisor")
+    }
+}
+
+impl Drop for Rig {
+    /// What a failed test left is removed, so that it does not disturb the next.
+    fn drop(&mut self) {
+        if let Err(error) = self.do_one(["delete", "force"]) {
+            eprintln!("cannot remove {}: {error:#}", self.id);
+        }
     }
 }
 
