@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde::Serialize;
-use virtcontainers_qemu::{QemuBackend, Support};
 use virtcontainers_types::GuestRoot;
 
 use crate::config::{Config, GuestAssets};
@@ -48,37 +47,13 @@ pub struct Item {
 
 /// Looks at this host with the eyes of `config`.
 pub fn host(config: &Config) -> Vec<Item> {
-    let backend = QemuBackend::new(config.hypervisor.qemu.machine.clone());
     let mut items = vec![root_privileges()];
-    items.push(required(
-        "qemu",
-        backend.qemu_path().map(|path| path.display().to_string()),
-    ));
     let daemon = registry::daemon(config).find();
     items.push(required(
         "virtiofsd",
         daemon.map(|path| path.display().to_string()),
     ));
-    items.push(optional(
-        "kvm",
-        &backend.host().kvm,
-        "guests are emulated, which is slower",
-    ));
-    items.push(optional(
-        "vhost-vsock",
-        &backend.host().vhost_vsock,
-        "`modprobe vhost_vsock` where the kernel has it; else a helper program is used",
-    ));
-    items.push(match backend.needs_vsock_helper() {
-        Ok(false) => ok("vsock-helper", "not needed".to_owned()),
-        Ok(true) => required(
-            "vsock-helper",
-            backend
-                .vsock_helper_path()
-                .map(|path| path.display().to_string()),
-        ),
-        Err(error) => required("vsock-helper", Err(error)),
-    });
+    items.extend(registry::host(config));
     items.extend(guest(config));
     items.push(device(
         "tun",
@@ -89,7 +64,7 @@ pub fn host(config: &Config) -> Vec<Item> {
     items
 }
 
-fn ok(name: &'static str, detail: String) -> Item {
+pub(crate) fn ok(name: &'static str, detail: String) -> Item {
     Item {
         name,
         verdict: Verdict::Ok,
@@ -99,7 +74,7 @@ fn ok(name: &'static str, detail: String) -> Item {
 }
 
 /// The remedy is in the error's own words.
-fn required(name: &'static str, found: Result<String, impl std::error::Error>) -> Item {
+pub(crate) fn required(name: &'static str, found: Result<String, impl std::error::Error>) -> Item {
     match found {
         Ok(detail) => ok(name, detail),
         Err(error) => Item {
@@ -114,13 +89,14 @@ fn required(name: &'static str, found: Result<String, impl std::error::Error>) -
     }
 }
 
-fn optional(name: &'static str, support: &Support, remedy: &str) -> Item {
-    match support {
-        Support::Usable => ok(name, "usable".to_owned()),
-        Support::Unusable(reason) => Item {
+/// Something that another thing takes the place of; `lack` is why it is not usable.
+pub(crate) fn optional(name: &'static str, lack: Option<&str>, remedy: &str) -> Item {
+    match lack {
+        None => ok(name, "usable".to_owned()),
+        Some(lack) => Item {
             name,
             verdict: Verdict::Absent,
-            detail: reason.clone(),
+            detail: lack.to_owned(),
             remedy: Some(remedy.to_owned()),
         },
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use virtcontainers_qemu::QemuBackend;
+use virtcontainers_qemu::{QemuBackend, Support};
 use virtcontainers_runtime::{ErrorKind, Runtime, RuntimeOptions, Supervision};
 use virtcontainers_share::DaemonConfig;
 use virtcontainers_types::{AgentConfig, ContainerConfig, Lifetime, NetworkConfig, SandboxConfig};
 
+use crate::check::{self, Item};
 use crate::config::Config;
 use crate::{Error, annotations, supervisor, verified};
 
@@ -43,6 +44,48 @@ fn backend(config: &Config) -> Result<Arc<dyn virtcontainers_hypervisor::Backend
             Err(Error::new(ErrorKind::NotFound, message))
         }
     }
+}
+
+/// What the configured backend needs on this host, looked at without changing anything.
+pub(crate) fn host(config: &Config) -> Vec<Item> {
+    match config.runtime.hypervisor.as_str() {
+        "qemu" => qemu_host(config),
+        _ => vec![check::required(
+            "hypervisor",
+            backend(config).map(|backend| backend.name().to_owned()),
+        )],
+    }
+}
+
+fn qemu_host(config: &Config) -> Vec<Item> {
+    let lack = |support: &Support| match support {
+        Support::Usable => None,
+        Support::Unusable(reason) => Some(reason.clone()),
+    };
+    let path = |found: Result<std::path::PathBuf, virtcontainers_hypervisor::Error>| {
+        found.map(|path| path.display().to_string())
+    };
+    let backend = QemuBackend::new(config.hypervisor.qemu.machine.clone());
+    let host = backend.host();
+    let helper = match backend.needs_vsock_helper() {
+        Ok(false) => check::ok("vsock-helper", "not needed".to_owned()),
+        Ok(true) => check::required("vsock-helper", path(backend.vsock_helper_path())),
+        Err(error) => check::required("vsock-helper", Err(error)),
+    };
+    vec![
+        check::required("qemu", path(backend.qemu_path())),
+        check::optional(
+            "kvm",
+            lack(&host.kvm).as_deref(),
+            "guests are emulated, which is slower",
+        ),
+        check::optional(
+            "vhost-vsock",
+            lack(&host.vhost_vsock).as_deref(),
+            "`modprobe vhost_vsock` where the kernel has it; else a helper program is used",
+        ),
+        helper,
+    ]
 }
 
 /// The configuration of a sandbox with one container, which it ends with, in the guest that

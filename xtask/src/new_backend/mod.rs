@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use pico_args::Arguments;
 
+use crate::cargo;
 use crate::progress::note;
 use crate::tasks::{Usage, finish};
 use crate::workspace;
@@ -35,8 +36,13 @@ pub(crate) fn task(mut args: Arguments) -> Result<ExitCode> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         note(format!("registered in {}", path.display()));
     }
+    // How lines are broken and imports sorted depends on the name.
+    let package = format!("virtcontainers-{}", name.crate_name());
+    cargo::host()
+        .args(["fmt", "--package", &package, "--package", "xtask"])
+        .run()?;
     note(format!(
-        "now run `cargo test -p virtcontainers-{0} --test conformance` and go on with \
+        "now run `cargo test -p virtcontainers-{0} --test conformance -- --nocapture` and go on with \
          docs/adding-a-backend.md; register it in crates/virtcontainers/src/registry.rs at the end",
         name.crate_name()
     ));
