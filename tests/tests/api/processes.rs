@@ -27,7 +27,14 @@ async fn processes_are_started_listed_and_signalled() -> Result<()> {
     let waiting = tokio::spawn(process.wait());
     assert_eq!(line(&mut output)?, "up\n");
 
-    let listed = sandbox.process_list_container(&container).await?;
+    // The shell has said that it is up, and may not have started its child yet.
+    let mut listed = sandbox.process_list_container(&container).await?;
+    for _ in 0..100 {
+        if listed.iter().any(|one| one.command == "sleep 54321") {
+            break;
+        }
+        listed = sandbox.process_list_container(&container).await?;
+    }
     let find = |command: &str| {
         let mut found = listed.iter().filter(|one| one.command == command);
         let one = found.next().with_context(|| format!("{listed:#?}"))?;
