@@ -9,7 +9,6 @@ use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent, Numbered};
 use crate::runtime::Runtime;
 
-const SIGKILL: u32 = 9;
 /// The status of a process that SIGKILL ended.
 const KILLED: ExitStatus = ExitStatus(128 + 9);
 
@@ -161,7 +160,7 @@ impl Runtime {
                 tracing::debug!(%container, ?ended, "killed");
             }
             Err(error) => {
-                tracing::debug!(%error, %container, signal = SIGKILL, "cannot be killed");
+                tracing::debug!(%error, %container, "cannot be killed");
             }
         }
         let removed = agent.remove_container(container, patience).await;

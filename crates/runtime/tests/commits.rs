@@ -10,9 +10,9 @@ use virtcontainers_oci::{CommandLine, container_spec};
 use virtcontainers_runtime::{ContainerIo, CreateOptions, Runtime, RuntimeOptions};
 use virtcontainers_testkit::agent::DirectAgent;
 use virtcontainers_testkit::hypervisor::FakeBackend;
+use virtcontainers_testkit::sample;
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, Capabilities, ContainerConfig, ContainerId, GuestRoot,
-    Lifetime, Mebibytes, NetworkConfig, Resources, RootFs, SandboxConfig, SandboxId, VcpuCount,
+    Capabilities, ContainerConfig, ContainerId, Resources, RootFs, SandboxId,
 };
 
 fn container(id: &str) -> ContainerConfig {
@@ -25,30 +25,6 @@ fn container(id: &str) -> ContainerConfig {
         rootfs: RootFs::Guest { guest: "/".into() },
         bundle: None,
         spec: container_spec(&command, Path::new("/"), &[]),
-    }
-}
-
-fn config(id: &SandboxId) -> SandboxConfig {
-    SandboxConfig {
-        id: id.clone(),
-        hostname: None,
-        memory: Mebibytes::DEFAULT,
-        vcpus: VcpuCount::ONE,
-        boot: BootConfig {
-            kernel: "/kernel".into(),
-            root: GuestRoot::Initrd("/initrd".into()),
-            kernel_params: Vec::new(),
-        },
-        agent: AgentConfig {
-            start: AgentStart::Polled,
-        },
-        network: NetworkConfig {
-            namespace: None,
-            disabled: true,
-        },
-        lifetime: Lifetime::Explicit,
-        containers: vec![container(id.as_str())],
-        annotations: BTreeMap::new(),
     }
 }
 
@@ -83,8 +59,9 @@ async fn a_creation_commits_twice_a_change_once_and_a_read_never() {
     let id = SandboxId::new("commits").unwrap();
     let first = ContainerId::new("commits").unwrap();
     let further = ContainerId::new("further").unwrap();
+    let config = sample::sandbox(id.clone(), vec![container(id.as_str())]);
     let sandbox = runtime
-        .create_sandbox(config(&id), CreateOptions::default())
+        .create_sandbox(config, CreateOptions::default())
         .await
         .unwrap();
     let mut count = Counter {

@@ -14,9 +14,10 @@ use virtcontainers_runtime::{
 };
 use virtcontainers_testkit::agent::{FakeAgent, Fault, Flavor, Output, Program};
 use virtcontainers_testkit::hypervisor::{FakeBackend, Power};
+use virtcontainers_testkit::sample;
 use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, ContainerConfig, ContainerId, ExitStatus, GuestRoot,
-    Lifetime, Mebibytes, NetworkConfig, SandboxConfig, SandboxId, SandboxState, VcpuCount,
+    ContainerConfig, ContainerId, ExitStatus, Lifetime, NetworkConfig, SandboxConfig, SandboxId,
+    SandboxState,
 };
 
 /// Everything of one test; the sandbox's name is unique on the host, as its namespace has it.
@@ -64,28 +65,16 @@ impl Stage {
             ..CommandLine::default()
         };
         let id = ContainerId::new(&self.name).unwrap();
+        let container = ContainerConfig {
+            id: id.clone(),
+            spec: container_spec(&command, &rootfs, &[]),
+            rootfs: rootfs.into(),
+            bundle: None,
+        };
         SandboxConfig {
-            id: id.clone().into(),
-            hostname: None,
-            memory: Mebibytes::DEFAULT,
-            vcpus: VcpuCount::ONE,
-            boot: BootConfig {
-                kernel: "/kernel".into(),
-                root: GuestRoot::Initrd("/initrd".into()),
-                kernel_params: Vec::new(),
-            },
-            agent: AgentConfig {
-                start: AgentStart::Polled,
-            },
             network: NetworkConfig::default(),
             lifetime: Lifetime::FirstContainer,
-            containers: vec![ContainerConfig {
-                id,
-                spec: container_spec(&command, &rootfs, &[]),
-                rootfs: rootfs.into(),
-                bundle: None,
-            }],
-            annotations: std::collections::BTreeMap::new(),
+            ..sample::sandbox(id.into(), vec![container])
         }
     }
 

@@ -5,3 +5,4 @@ pub mod conformance;
 pub mod fault;
 pub mod hypervisor;
 pub mod inventory;
+pub mod sample;

@@ -92,8 +92,18 @@ impl Runtime {
         let role = Role::PodContainer;
         boot::create_container(&*agent, guest, role, dialect(&facts), &facts).await?;
         let directory = self.host.layout.machine(record.id());
-        client::watch(&directory, &config.id, config.has_terminal(), io)
+        let watched = client::watch(&directory, &config.id, config.has_terminal(), io);
+        let patience = self.deadlines().lock;
+        let late = |_| {
+            let message = format!(
+                "the sandbox's supervisor did not answer within {} s; stop the sandbox",
+                patience.as_secs()
+            );
+            Err(Error::new(ErrorKind::Timeout, message))
+        };
+        tokio::time::timeout(patience, watched)
             .await
+            .unwrap_or_else(late)
             .during(|| format!("nobody waits for container {}", config.id))
     }
 

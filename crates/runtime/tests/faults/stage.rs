@@ -1,6 +1,5 @@
 //! Where one case is played: a state root of its own, fakes, and runtimes over both.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +14,10 @@ use virtcontainers_testkit::agent::DirectAgent;
 use virtcontainers_testkit::fault::{FaultBackend, FaultConnector, FaultStore, Points};
 use virtcontainers_testkit::hypervisor::{FakeBackend, Power, ProcessBackend};
 use virtcontainers_testkit::inventory::{Inventory, Scope};
+use virtcontainers_testkit::sample;
 use virtcontainers_types::{
-    AgentConfig, AgentEndpoint, AgentStart, BootConfig, Capabilities, ContainerConfig, ContainerId,
-    GuestRoot, Lifetime, Mebibytes, NetworkConfig, RootFs, SandboxConfig, SandboxId, VcpuCount,
+    AgentEndpoint, Capabilities, ContainerConfig, ContainerId, Lifetime, NetworkConfig, RootFs,
+    SandboxConfig, SandboxId,
 };
 
 use crate::child;
@@ -241,25 +241,12 @@ impl Stage {
 
     pub(crate) fn sandbox(&self, lifetime: Lifetime) -> SandboxConfig {
         SandboxConfig {
-            id: self.id(),
-            hostname: None,
-            memory: Mebibytes::DEFAULT,
-            vcpus: VcpuCount::ONE,
-            boot: BootConfig {
-                kernel: "/kernel".into(),
-                root: GuestRoot::Initrd("/initrd".into()),
-                kernel_params: Vec::new(),
-            },
-            agent: AgentConfig {
-                start: AgentStart::Polled,
-            },
             network: NetworkConfig {
                 namespace: None,
                 disabled: self.setting != Setting::Shared,
             },
             lifetime,
-            containers: vec![self.container(self.first())],
-            annotations: BTreeMap::new(),
+            ..sample::sandbox(self.id(), vec![self.container(self.first())])
         }
     }
 

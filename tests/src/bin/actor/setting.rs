@@ -9,11 +9,11 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use virtcontainers::oci::{CommandLine, container_spec};
 use virtcontainers::types::{
-    AgentConfig, AgentStart, BootConfig, Capabilities, ContainerConfig, ContainerId, GuestRoot,
-    Lifetime, Mebibytes, NetworkConfig, RootFs, SandboxConfig, SandboxId, VcpuCount,
+    Capabilities, ContainerConfig, ContainerId, NetworkConfig, RootFs, SandboxConfig, SandboxId,
 };
 use virtcontainers::{RuntimeOptions, Supervision, SupervisorProgram};
 use virtcontainers_testkit::hypervisor::{ProcessBackend, REPORTS_VARIABLE};
+use virtcontainers_testkit::sample;
 
 use crate::SUPERVISE;
 
@@ -71,25 +71,12 @@ impl Setting {
     pub(crate) fn sandbox(&self, annotations: BTreeMap<String, String>) -> Result<SandboxConfig> {
         let first = ContainerId::new(self.id.as_str())?;
         Ok(SandboxConfig {
-            id: self.id.clone(),
-            hostname: None,
-            memory: Mebibytes::DEFAULT,
-            vcpus: VcpuCount::ONE,
-            boot: BootConfig {
-                kernel: "/kernel".into(),
-                root: GuestRoot::Initrd("/initrd".into()),
-                kernel_params: Vec::new(),
-            },
-            agent: AgentConfig {
-                start: AgentStart::Polled,
-            },
             network: NetworkConfig {
                 namespace: None,
                 disabled: self.rootfs.is_none(),
             },
-            lifetime: Lifetime::Explicit,
-            containers: vec![self.container(&first)],
             annotations,
+            ..sample::sandbox(self.id.clone(), vec![self.container(&first)])
         })
     }
 

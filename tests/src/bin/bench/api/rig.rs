@@ -8,10 +8,8 @@ use virtcontainers::oci::{CommandLine, container_spec};
 use virtcontainers::{CreateOptions, Runtime, RuntimeOptions, Sandbox};
 use virtcontainers_testkit::agent::DirectAgent;
 use virtcontainers_testkit::hypervisor::FakeBackend;
-use virtcontainers_types::{
-    AgentConfig, AgentStart, BootConfig, Capabilities, ContainerConfig, ContainerId, GuestRoot,
-    Lifetime, Mebibytes, NetworkConfig, RootFs, SandboxConfig, VcpuCount,
-};
+use virtcontainers_testkit::sample;
+use virtcontainers_types::{Capabilities, ContainerConfig, ContainerId, RootFs, SandboxConfig};
 
 pub(crate) struct Rig {
     pub(crate) runtime: Runtime,
@@ -59,27 +57,10 @@ fn config(name: &str, containers: usize) -> Result<SandboxConfig> {
     let first = ContainerId::new(name)?;
     let further = ids.collect::<Result<Vec<_>, _>>()?;
     let all = std::iter::once(&first).chain(&further);
-    Ok(SandboxConfig {
-        containers: all.map(container).collect(),
-        id: first.into(),
-        hostname: None,
-        memory: Mebibytes::DEFAULT,
-        vcpus: VcpuCount::ONE,
-        boot: BootConfig {
-            kernel: "/kernel".into(),
-            root: GuestRoot::Initrd("/initrd".into()),
-            kernel_params: Vec::new(),
-        },
-        agent: AgentConfig {
-            start: AgentStart::Polled,
-        },
-        network: NetworkConfig {
-            namespace: None,
-            disabled: true,
-        },
-        lifetime: Lifetime::Explicit,
-        annotations: std::collections::BTreeMap::new(),
-    })
+    Ok(sample::sandbox(
+        first.clone().into(),
+        all.map(container).collect(),
+    ))
 }
 
 /// A container whose root file system is the guest's.
