@@ -100,7 +100,7 @@ impl Runtime {
             Err(error) => match error.kind() {
                 ErrorKind::Busy => return Ok(Recovery::Busy),
                 // An interrupted creation has no record, or somebody removed it just now.
-                ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Incompatible => {
+                ErrorKind::NotFound | ErrorKind::Corrupt => {
                     if !dry_run {
                         match self.salvage(id, self.deadlines()).await {
                             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -108,6 +108,14 @@ impl Runtime {
                         }
                     }
                     return Ok(Recovery::Removed);
+                }
+                // It may be up, and well looked after by who wrote it.
+                ErrorKind::Incompatible => {
+                    let message = format!(
+                        "sandbox {id} was stored by another version: recover it with that, or \
+                         delete it with force"
+                    );
+                    return Err(Error::new(error.kind(), message).because(error).of(id));
                 }
                 _ => return Err(error),
             },

@@ -98,6 +98,23 @@ fn a_creator_that_is_killed_leaves_its_supervisor_to_clean_up() -> Result<()> {
 }
 
 #[test]
+fn a_record_of_a_later_version_is_left_until_somebody_says_so() -> Result<()> {
+    let place = Place::new()?;
+    let id = place.id("later");
+    let directory = place.root().join("sandboxes").join(&id);
+    std::fs::create_dir_all(&directory)?;
+    let record = directory.join("record.json");
+    std::fs::write(&record, "{\"format\": 4000000000}\n")?;
+    let gc = place.vc(["gc", "--format", "json"]).finish()?.expect(1)?;
+    let said: Value = serde_json::from_slice(&gc.stdout)?;
+    let error = said[0]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("another version"), "{said}");
+    assert!(record.exists());
+    place.vc(["delete", "--force", &id]).finish()?.expect(0)?;
+    place.assert_clean()
+}
+
+#[test]
 fn a_record_that_cannot_be_read_is_removed() -> Result<()> {
     let place = Place::new()?;
     let (id, other) = (place.id("torn"), place.id("empty"));
