@@ -291,6 +291,11 @@ impl Runtime {
                 .during(|| format!("cannot delete sandbox {wanted}"))
         })
         .await?;
+        // A supervisor that is a task is in no ledger, and would write while everything is removed.
+        let directory = self.host.layout.machine(id);
+        if let Err(error) = ask_to_stop(&directory, true, deadlines.stop_machine).await {
+            tracing::warn!(sandbox = %id, %error, "the supervisor is killed");
+        }
         self.undo_entries(salvage.ledger(), Extent::Delete, deadlines.delete)
             .await?;
         self.clear_directories(id.clone()).await?;
