@@ -1,14 +1,7 @@
 //! The commands, one file each: arguments in, calls of the library, output.
 
-pub(crate) mod check;
-pub(crate) mod delete;
-pub(crate) mod exec;
-pub(crate) mod gc;
-pub(crate) mod kill;
-pub(crate) mod list;
-pub(crate) mod logs;
-pub(crate) mod run;
-pub(crate) mod state;
+pub(crate) mod oci;
+pub(crate) mod operator;
 
 use std::path::Path;
 
@@ -17,7 +10,7 @@ use virtcontainers::oci::{CommandLine, resolve_user};
 use virtcontainers::types::ContainerId;
 use virtcontainers::{Config, Runtime, Sandbox};
 
-use crate::args::{Global, Process};
+use crate::args::{Global, oci::Process};
 
 /// The annotation in which a sandbox keeps the bundle that it was made from.
 const BUNDLE: &str = "org.virtcontainers.bundle";

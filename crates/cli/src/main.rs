@@ -38,15 +38,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .build()?;
     let done = executor.block_on(async {
         match command {
-            Command::Run(run) => commands::run::run(&global, *run).await,
-            Command::Exec(exec) => commands::exec::run(&global, exec).await,
-            Command::Check(check) => commands::check::run(&global, check),
-            Command::List(list) => commands::list::run(&global, list).await,
-            Command::State(state) => commands::state::run(&global, state).await,
-            Command::Kill(kill) => commands::kill::run(&global, kill).await,
-            Command::Delete(delete) => commands::delete::run(&global, delete).await,
-            Command::Logs(logs) => commands::logs::run(&global, logs).await,
-            Command::Gc(gc) => commands::gc::run(&global, gc).await,
+            Command::Oci(command) => commands::oci::run(&global, command).await,
+            Command::Operator(command) => commands::operator::run(&global, command).await,
         }
     });
     // A thread that still waits for input must not hold up the end.

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::runtime;
-use crate::args::{Global, Kill};
+use crate::args::Global;
+use crate::args::oci::Kill;
+use crate::commands::runtime;
 use crate::signals::Signal;
 
 pub(crate) async fn run(global: &Global, kill: Kill) -> anyhow::Result<ExitCode> {

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use virtcontainers::oci;
 
-use super::{BUNDLE, sandbox};
-use crate::args::{Global, State};
+use crate::args::Global;
+use crate::args::oci::State;
+use crate::commands::{BUNDLE, sandbox};
 use crate::output;
 
 pub(crate) async fn run(global: &Global, state: State) -> anyhow::Result<ExitCode> {

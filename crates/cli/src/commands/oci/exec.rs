@@ -8,8 +8,9 @@ use anyhow::Context;
 use virtcontainers::oci::exec_process;
 use virtcontainers::{ContainerIo, ExecRequest};
 
-use super::{command_line, sandbox};
-use crate::args::{Exec, Global};
+use crate::args::Global;
+use crate::args::oci::Exec;
+use crate::commands::{command_line, sandbox};
 use crate::signals::Incoming;
 use crate::terminal::{Raw, Resizes};
 

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use virtcontainers::check::{Verdict, host};
 
-use super::config;
-use crate::args::{Check, Format, Global};
+use crate::args::operator::Check;
+use crate::args::{Format, Global};
+use crate::commands::config;
 use crate::output;
 
 pub(crate) fn run(global: &Global, check: Check) -> anyhow::Result<ExitCode> {

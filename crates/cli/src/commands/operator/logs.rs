@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::runtime;
-use crate::args::{Global, Logs};
+use crate::args::Global;
+use crate::args::operator::Logs;
+use crate::commands::runtime;
 use crate::output;
 
 pub(crate) async fn run(global: &Global, logs: Logs) -> anyhow::Result<ExitCode> {

@@ -13,8 +13,9 @@ use virtcontainers::{
     Config, ContainerIo, CreateOptions, ErrorKind, Runtime, RuntimeError, Sandbox, sandbox_config,
 };
 
-use super::{BUNDLE, command_line, runtime};
-use crate::args::{Global, Machine, Run};
+use crate::args::Global;
+use crate::args::oci::{Machine, Run};
+use crate::commands::{BUNDLE, command_line, runtime};
 use crate::signals::{Incoming, Signal};
 use crate::terminal::{Raw, Resizes};
 

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use virtcontainers::Recovered;
 
-use super::runtime;
-use crate::args::{Format, Gc, Global};
+use crate::args::operator::Gc;
+use crate::args::{Format, Global};
+use crate::commands::runtime;
 use crate::output;
 
 /// One sandbox in the JSON output.

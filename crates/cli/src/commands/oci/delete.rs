@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use virtcontainers::ErrorKind;
 
-use super::runtime;
-use crate::args::{Delete, Global};
+use crate::args::Global;
+use crate::args::oci::Delete;
+use crate::commands::runtime;
 
 pub(crate) async fn run(global: &Global, delete: Delete) -> anyhow::Result<ExitCode> {
     let (_, runtime) = runtime(global)?;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use virtcontainers::Listed;
 
-use super::runtime;
-use crate::args::{Format, Global, List};
+use crate::args::oci::List;
+use crate::args::{Format, Global};
+use crate::commands::runtime;
 use crate::output;
 
 /// One container in the JSON output.
