@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 use virtcontainers_types::{ContainerConfig, ContainerId};
 
+use crate::vm::VmWishes;
 use crate::{Error, ErrorKind};
+
+mod read;
 
 /// A bundle that was read and found complete (OCI runtime-spec 1.2, `bundle.md`).
 #[derive(Debug, Clone, PartialEq)]
@@ -17,14 +20,17 @@ pub struct Bundle {
     pub rootfs: PathBuf,
     /// The content of `config.json`.
     pub spec: Spec,
+    /// The machine that `config.json` wishes, if it says anything about it.
+    pub vm: Option<VmWishes>,
 }
 
 impl Bundle {
     /// Reads the bundle in `directory`, which may be relative to the working directory.
     ///
     /// Errors: `NotFound` for a missing directory, `config.json` or root file system; `Invalid`
-    /// for JSON that cannot be understood, with line and column, and for a specification without
-    /// process or root; `Denied` when something cannot be read.
+    /// for JSON that cannot be understood, with line, column and field, for a specification without
+    /// process or root, and for a `vm` object that contradicts itself; `Unsupported` for a machine
+    /// that cannot be had; `Denied` when something cannot be read.
     pub fn load(directory: &Path) -> Result<Self, Error> {
         let directory = directory.canonicalize().map_err(|error| {
             unreadable(
@@ -38,17 +44,14 @@ impl Bundle {
         let text = std::fs::read(&config).map_err(|error| {
             unreadable("bundle configuration", &config, error, "a bundle holds config.json and a root file system; to run without one, use --rootfs")
         })?;
-        let spec: Spec = serde_json::from_slice(&text).map_err(|error| {
-            let place = format!("line {} column {}", error.line(), error.column());
-            let message = format!("cannot understand {} at {place}", config.display());
-            Error::new(ErrorKind::Invalid, message).because(error)
-        })?;
+        let (spec, vm) = read::specification(&text, &config)?;
         let rootfs = rootfs_of(&spec, &directory, &config)?;
         require_process(&spec, &config)?;
         Ok(Self {
             directory,
             rootfs,
             spec,
+            vm,
         })
     }
 
@@ -58,6 +61,7 @@ impl Bundle {
             id,
             rootfs: self.rootfs.into(),
             bundle: Some(self.directory),
+            cgroup: None,
             spec: self.spec,
         }
     }

@@ -65,6 +65,7 @@ fn config(id: &SandboxId) -> SandboxConfig {
         id: ContainerId::from(id.clone()),
         rootfs: RootFs::Guest { guest: "/".into() },
         bundle: None,
+        cgroup: None,
         spec: container_spec(&command, Path::new("/"), &[]),
     };
     SandboxConfig {

@@ -24,6 +24,7 @@ fn container(id: &str) -> ContainerConfig {
         id: ContainerId::new(id).unwrap(),
         rootfs: RootFs::Guest { guest: "/".into() },
         bundle: None,
+        cgroup: None,
         spec: container_spec(&command, Path::new("/"), &[]),
     }
 }

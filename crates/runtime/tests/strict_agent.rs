@@ -70,6 +70,7 @@ impl Stage {
             spec: container_spec(&command, &rootfs, &[]),
             rootfs: rootfs.into(),
             bundle: None,
+            cgroup: None,
         };
         SandboxConfig {
             network: NetworkConfig::default(),

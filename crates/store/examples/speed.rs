@@ -147,6 +147,7 @@ fn record(id: &SandboxId, containers: usize) -> Outcome<Record> {
                 id: format!("{id}-{number}").parse()?,
                 rootfs: RootFs::Host("/srv/rootfs".into()),
                 bundle: Some("/run/bundle".into()),
+                cgroup: None,
                 spec: spec.clone(),
             })
         })

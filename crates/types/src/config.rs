@@ -9,7 +9,7 @@ use std::str::FromStr;
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, Error, Mebibytes, SandboxId, VcpuCount};
+use crate::{CgroupPath, ContainerId, Error, Mebibytes, SandboxId, VcpuCount};
 
 /// Everything needed to make a sandbox, and to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +117,10 @@ pub struct ContainerConfig {
     /// The OCI bundle that the container comes from, as hooks are told; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<PathBuf>,
+    /// The host's cgroup that the processes which stand for the container are put in; none when
+    /// absent. It is removed with the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<CgroupPath>,
     /// The runtime specification as the caller gave it (OCI runtime-spec 1.2). Its bind mounts name
     /// paths of the host.
     pub spec: Spec,

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod capability;
+pub mod cgroup;
 pub mod cmd;
 pub mod config;
 pub mod deadline;
@@ -27,6 +28,7 @@ pub mod unit;
 
 pub use address::{IpAddress, IpFamily, MacAddress};
 pub use capability::Capabilities;
+pub use cgroup::CgroupPath;
 pub use cmd::{Cmd, EnvVar};
 pub use config::{
     AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, GuestRoot, Lifetime,

@@ -30,6 +30,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
         spec: oci::container_spec(&command, rootfs.as_ref(), &[]),
         rootfs: std::fs::canonicalize(rootfs)?.into(),
         bundle: None,
+        cgroup: None,
     };
     let options = CreateOptions {
         io: ContainerIo::inherit()?,

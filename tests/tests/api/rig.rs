@@ -78,6 +78,7 @@ impl Rig {
             id: self.id(name)?,
             rootfs: self.place.rootfs().into(),
             bundle: None,
+            cgroup: None,
             spec: container_spec(&command, &self.place.rootfs(), &[shared.parse()?]),
         })
     }

@@ -270,6 +270,7 @@ impl Stage {
                 },
             },
             bundle: None,
+            cgroup: None,
         }
     }
 }

@@ -42,6 +42,7 @@ pub fn config(id: &SandboxId) -> SandboxConfig {
             id: id.clone().into(),
             rootfs: RootFs::Host("/srv/rootfs".into()),
             bundle: None,
+            cgroup: None,
             spec: oci_spec::runtime::Spec::default(),
         }],
         annotations: BTreeMap::from([("key".to_owned(), "value \u{1F980}".to_owned())]),

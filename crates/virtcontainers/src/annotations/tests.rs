@@ -57,6 +57,7 @@ impl Place {
             id: ContainerId::new("c1").unwrap(),
             rootfs: PathBuf::from("/").into(),
             bundle: None,
+            cgroup: None,
             spec,
         };
         sandbox_config(&self.config, container)

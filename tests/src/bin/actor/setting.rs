@@ -95,6 +95,7 @@ impl Setting {
             spec: container_spec(&command, Path::new("/"), &[]),
             rootfs,
             bundle: None,
+            cgroup: None,
         }
     }
 

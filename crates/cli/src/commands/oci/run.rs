@@ -122,6 +122,7 @@ fn from_rootfs(run: &Run, rootfs: PathBuf) -> anyhow::Result<ContainerConfig> {
         id: run.id.clone(),
         rootfs: rootfs.into(),
         bundle: None,
+        cgroup: None,
         spec,
     })
 }

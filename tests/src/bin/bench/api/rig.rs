@@ -73,6 +73,7 @@ pub(crate) fn container(id: &ContainerId) -> ContainerConfig {
         id: id.clone(),
         rootfs: RootFs::Guest { guest: "/".into() },
         bundle: None,
+        cgroup: None,
         spec: container_spec(&command, Path::new("/"), &[]),
     }
 }
