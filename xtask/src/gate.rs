@@ -9,6 +9,7 @@ use pico_args::Arguments;
 use crate::cache::Cache;
 use crate::progress::Steps;
 use crate::real::Real;
+use crate::setup::Purpose;
 use crate::suite::{self, Selection};
 use crate::tally::Tally;
 use crate::tasks::finish;
@@ -34,7 +35,7 @@ pub(crate) fn task(args: Arguments) -> Result<ExitCode> {
 
 fn run(steps: &mut Steps, tally: &mut Tally) -> Result<()> {
     let cache = Cache::open()?;
-    steps.step("setup", || setup::ensure(&cache))?;
+    steps.step("setup", || setup::ensure(&cache, Purpose::Tests))?;
     steps.step("format", lint::format)?;
     steps.step("layers", layers::run)?;
     steps.step("tidy", tidy::run)?;

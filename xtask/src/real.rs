@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use crate::build::{self, Profile};
 use crate::cache::Cache;
 use crate::guest::{self, Guest};
-use crate::{rootfs, setup};
+use crate::rootfs;
+use crate::setup::{self, Purpose};
 
 /// All that a virtual machine with a container takes.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Real {
     /// Sets up and builds what is missing.
     pub(crate) fn prepare(profile: Profile) -> Result<Self> {
         let cache = Cache::open()?;
-        setup::ensure(&cache)?;
+        setup::ensure(&cache, Purpose::Tests)?;
         let guest = guest::ensure(&cache)?;
         let vc = build::vc(profile)?;
         Self::of(&cache, guest, vc)

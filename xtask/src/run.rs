@@ -12,8 +12,9 @@ use anyhow::Result;
 use self::child::Child;
 use crate::build::{self, Profile};
 use crate::cache::Cache;
+use crate::setup::{self, Purpose};
 use crate::tasks::Usage;
-use crate::{guest, real, rootfs, setup};
+use crate::{guest, real, rootfs};
 
 mod child;
 mod state;
@@ -24,7 +25,7 @@ const EXAMPLE: &str = "for example: cargo xtask run -- uname -a";
 pub(crate) fn task(words: Vec<OsString>) -> Result<ExitCode> {
     let (flags, command) = split(words)?;
     let cache = Cache::open()?;
-    setup::ensure(&cache)?;
+    setup::ensure(&cache, Purpose::Machines)?;
     let guest = guest::ensure(&cache)?;
     let rootfs = rootfs::ensure(&cache)?;
     let vc = build::vc(Profile::Dev)?;

@@ -48,7 +48,7 @@ pub(crate) fn task(mut args: Arguments) -> Result<ExitCode> {
     };
     finish(args)?;
     let cache = Cache::open()?;
-    crate::setup::ensure(&cache)?;
+    crate::setup::ensure(&cache, crate::setup::Purpose::Machines)?;
     let guest = build(&cache, source)?;
     report(&guest)?;
     Ok(ExitCode::SUCCESS)

@@ -13,16 +13,18 @@ use crate::cache::Cache;
 use crate::progress::note;
 use crate::tasks::finish;
 
+pub(crate) use packages::Purpose;
+
 /// The task.
 pub(crate) fn task(args: Arguments) -> Result<ExitCode> {
     finish(args)?;
-    ensure(&Cache::open()?)?;
+    ensure(&Cache::open()?, Purpose::Tests)?;
     note("setup: this machine has what is needed");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Installs the packages and builds the helper programs that are missing.
-pub(crate) fn ensure(cache: &Cache) -> Result<()> {
-    packages::ensure(cache)?;
+pub(crate) fn ensure(cache: &Cache, purpose: Purpose) -> Result<()> {
+    packages::ensure(cache, purpose)?;
     helpers::ensure(cache)
 }

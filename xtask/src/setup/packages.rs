@@ -1,6 +1,6 @@
 //! The Debian packages: what is probed on the machine, and what is installed when the probe fails.
 //! A probe asks for the file that is used, not for the package, so that a program that somebody
-//! built by hand counts too.
+//! built by hand counts too. Who only runs a machine is not given the clients that tests drive.
 
 use std::fs;
 use std::path::Path;
@@ -50,6 +50,15 @@ const fn file(paths: &'static [&'static str], package: &'static str) -> Need {
     }
 }
 
+/// What the machine is to be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building, and running virtual machines.
+    Machines,
+    /// Also the tests: other runtimes, and the managers that drive ours.
+    Tests,
+}
+
 const QEMU: &str = "qemu-system-x86";
 const VIRTIOFSD: &str = "virtiofsd";
 
@@ -77,25 +86,47 @@ const NEEDS: &[Need] = &[
     ),
     program("depmod", "kmod"),
     program("ip", "iproute2"),
-    program("strace", "strace"),
-    program("runc", "runc"),
 ];
 
-fn missing() -> Vec<&'static str> {
-    NEEDS
-        .iter()
+/// What only tests start.
+const OF_TESTS: &[Need] = &[
+    program("strace", "strace"),
+    program("runc", "runc"),
+    program("podman", "podman"),
+    file(&["/usr/bin/conmon", "/usr/libexec/podman/conmon"], "conmon"),
+    // The first process of a Podman pod; Podman merely recommends it.
+    file(
+        &["/usr/bin/catatonit", "/usr/libexec/podman/catatonit"],
+        "catatonit",
+    ),
+    program("containerd", "containerd"),
+    program("ctr", "containerd"),
+];
+
+fn needs(purpose: Purpose) -> impl Iterator<Item = &'static Need> {
+    let more: &[Need] = match purpose {
+        Purpose::Machines => &[],
+        Purpose::Tests => OF_TESTS,
+    };
+    NEEDS.iter().chain(more)
+}
+
+fn missing(purpose: Purpose) -> Vec<&'static str> {
+    let mut packages: Vec<_> = needs(purpose)
         .filter(|need| !need.probe.holds())
         .map(|need| need.package)
-        .collect()
+        .collect();
+    packages.dedup();
+    packages
 }
 
 /// Installs what is missing.
-pub(super) fn ensure(cache: &Cache) -> Result<()> {
-    if missing().is_empty() {
+pub(super) fn ensure(cache: &Cache, purpose: Purpose) -> Result<()> {
+    if missing(purpose).is_empty() {
         return Ok(());
     }
     let _lock = cache.lock("setup")?;
-    let wanted = missing();
+    let wanted = missing(purpose);
     if !Apt::exists() {
         bail!(
             "missing, and no apt-get to install it with: {}",
@@ -107,8 +138,8 @@ pub(super) fn ensure(cache: &Cache) -> Result<()> {
     }
     let apt = Apt::default();
     install(&apt, &at_first(&wanted))?;
-    install(&apt, &missing())?;
-    let still = missing();
+    install(&apt, &missing(purpose))?;
+    let still = missing(purpose);
     if !still.is_empty() {
         bail!(
             "installed, but still not found: what the packages {} bring",
@@ -179,6 +210,17 @@ mod tests {
     fn virtiofsd_is_asked_for_only_once_qemu_is_there() {
         assert_eq!(at_first(&["kmod", QEMU, VIRTIOFSD]), ["kmod", QEMU]);
         assert_eq!(at_first(&[VIRTIOFSD]), [VIRTIOFSD]);
+    }
+
+    #[test]
+    fn who_only_runs_a_machine_is_not_given_the_clients_of_tests() {
+        let of = |purpose| -> Vec<_> { needs(purpose).map(|need| need.package).collect() };
+        let (machines, tests) = (of(Purpose::Machines), of(Purpose::Tests));
+        for client in ["podman", "containerd", "runc"] {
+            assert!(!machines.contains(&client), "{client}");
+            assert!(tests.contains(&client), "{client}");
+        }
+        assert!(machines.iter().all(|package| tests.contains(package)));
     }
 
     #[test]
