@@ -9,6 +9,7 @@ mod guest;
 mod hooks;
 mod state;
 mod user;
+mod vm;
 
 pub use annotation::{AnnotationPolicy, Asset, Overrides, overrides};
 pub use bundle::Bundle;
@@ -19,3 +20,4 @@ pub use guest::{HostBind, guest_spec, host_binds};
 pub use hooks::{HookKind, HookPlan, HookPlans, state_json};
 pub use state::State;
 pub use user::resolve_user;
+pub use vm::VmWishes;
