@@ -1,5 +1,7 @@
 //! A process that shares a terminal with others and is not the one that the terminal is for.
 
+use std::os::fd::AsFd;
+
 use rustix::process::Signal;
 
 use crate::{Error, sys};
@@ -25,4 +27,15 @@ pub fn ignore_terminal_signals() -> Result<(), Error> {
             .map_err(|error| Error::system("cannot ignore the signals of the terminal", error))?;
     }
     Ok(())
+}
+
+/// Makes a terminal the controlling terminal of this process, which leads a session without one.
+/// From then on it gets SIGWINCH when the terminal's size changes, and the signals of its keys
+/// (tty_ioctl(4), `TIOCSCTTY`).
+///
+/// Errors: `Denied` when this process leads no session, has a terminal, or this one is another
+/// session's; `Internal` when it is no terminal.
+pub fn take_terminal(terminal: impl AsFd) -> Result<(), Error> {
+    rustix::process::ioctl_tiocsctty(terminal.as_fd())
+        .map_err(|error| Error::system("cannot take over the terminal", error))
 }

@@ -54,9 +54,15 @@ fn start<T: Send + 'static>(
 }
 
 fn enter(network_namespace: Option<OwnedFd>) -> Result<(), Error> {
-    let Some(namespace) = network_namespace else {
-        return Ok(());
-    };
+    network_namespace.map_or(Ok(()), enter_network_namespace)
+}
+
+/// Moves the calling thread into a network namespace, with the threads and processes that it starts
+/// from now on. For a program with one thread, which then is in that namespace as a whole
+/// (setns(2)); others use [`on_thread`].
+///
+/// Errors: `Denied`; `Invalid` when it is no network namespace; `Internal`.
+pub fn enter_network_namespace(namespace: impl AsFd) -> Result<(), Error> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .map_err(|error| Error::system("cannot enter the network namespace", error))
 }

@@ -69,6 +69,10 @@ impl ExecProcess {
         &self.id
     }
 
+    pub(crate) fn reference(&self) -> &ProcessRef {
+        &self.process
+    }
+
     /// Someone who can signal the process and resize its terminal while it is waited for.
     pub fn remote(&self) -> ExecRemote {
         ExecRemote {

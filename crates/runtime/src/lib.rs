@@ -11,6 +11,7 @@ mod hooks;
 mod host;
 mod intent;
 mod kept;
+mod last_words;
 mod operation;
 mod options;
 mod orphan;
@@ -20,7 +21,9 @@ mod recover;
 mod runtime;
 mod sandbox;
 mod settle;
+mod stand_in;
 mod supervisor;
+mod terminal;
 mod undo;
 
 /// A guest's agent, however it was reached.
@@ -37,5 +40,6 @@ pub use options::{
 pub use recover::{Recovered, Recovery};
 pub use runtime::Runtime;
 pub use sandbox::Sandbox;
+pub use stand_in::StandIn;
 pub use supervisor::SupervisorStart;
 pub use supervisor::client::OutOfMemoryEvents;

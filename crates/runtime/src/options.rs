@@ -65,6 +65,8 @@ pub struct SupervisorProgram {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// The arguments by which it ends up in [`StandIn::wait`](crate::StandIn::wait) instead.
+    pub stand_in: Vec<OsString>,
     /// Environment variables that it needs, beside `PATH`.
     pub env: Vec<(OsString, OsString)>,
     /// The first line on its control stream: what it needs to make an equal runtime.
@@ -82,6 +84,10 @@ pub struct ContainerIo {
     pub stderr: Option<OwnedFd>,
     /// Our own ends, when they are kept for the handle.
     ours: Option<IoStreams>,
+    /// All are one terminal, which is for the container alone.
+    pub(crate) is_terminal: bool,
+    /// A process is to stand for the container.
+    pub(crate) stood_for: bool,
 }
 
 /// Our ends of a container's streams. The container blocks while its output is not read.
@@ -102,8 +108,34 @@ impl ContainerIo {
             stdin,
             stdout,
             stderr,
-            ours: None,
+            ..Self::default()
         }
+    }
+
+    /// A terminal, for a container that has one: a pty's slave in raw mode, which nobody else uses.
+    /// The process that stands for the container makes it its controlling terminal and tells the
+    /// guest when its size changes.
+    ///
+    /// Errors: `Internal`.
+    pub fn terminal(slave: OwnedFd) -> Result<Self, Error> {
+        let output = slave.try_clone().map_err(|error| {
+            Error::new(ErrorKind::Internal, "cannot duplicate a terminal").because(error)
+        })?;
+        Ok(Self {
+            stdin: Some(slave),
+            stdout: Some(output),
+            is_terminal: true,
+            ..Self::default()
+        })
+    }
+
+    /// Lets a process of its own stand for a further container of a sandbox: its pid is in the
+    /// container's [status](virtcontainers_types::ContainerStatus), and it ends with the
+    /// container's status. For the first container the sandbox's supervisor does so anyway.
+    #[must_use]
+    pub fn with_stand_in(mut self) -> Self {
+        self.stood_for = true;
+        self
     }
 
     /// Pipes whose other ends the sandbox's handle keeps, for
@@ -121,6 +153,8 @@ impl ContainerIo {
             stdin: Some(stdin.into()),
             stdout: Some(stdout.into()),
             stderr: Some(stderr.into()),
+            is_terminal: false,
+            stood_for: false,
             ours: Some(IoStreams {
                 stdin: our_stdin,
                 stdout: our_stdout,
@@ -145,7 +179,7 @@ impl ContainerIo {
             stdin: Some(duplicate(&std::io::stdin())?),
             stdout: Some(duplicate(&std::io::stdout())?),
             stderr: Some(duplicate(&std::io::stderr())?),
-            ours: None,
+            ..Self::default()
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use virtcontainers_hypervisor::{Backend, MachinePlan, SharePlan};
 use virtcontainers_share::DaemonConfig;
-use virtcontainers_store::Blob;
+use virtcontainers_store::{Blob, Record};
 use virtcontainers_types::{AgentStart, Attachment, ContainerConfig, Deadlines, SandboxConfig};
 
 use crate::error::{Context, Error, ErrorKind};
@@ -39,6 +39,13 @@ impl SandboxPlan {
     }
 }
 
+/// What every process of a sandbox carries in its environment; empty when its plan tells none.
+pub(crate) fn nonce(record: &Record) -> &str {
+    let plan = record.plan.as_ref();
+    let nonce = plan.and_then(|plan| plan.data.get("nonce")?.as_str());
+    nonce.unwrap_or_default()
+}
+
 /// Decides how `config` is brought up. Pure: nothing is looked up on the host.
 pub(crate) fn plan(
     config: &SandboxConfig,
@@ -64,6 +71,15 @@ pub(crate) fn plan(
              file system that the guest has, and no volumes",
             backend.name(),
             container.id
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    if !config.boot.hypervisor.is_empty() && !backend.capabilities().own_program {
+        let message = format!(
+            "sandbox {} names a program or arguments for its machine, which {} cannot take: leave \
+             them out",
+            config.id,
+            backend.name()
         );
         return Err(Error::new(ErrorKind::Unsupported, message));
     }

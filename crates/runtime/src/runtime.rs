@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use virtcontainers_hypervisor::Backend;
 use virtcontainers_store::{BootId, FileStore};
-use virtcontainers_types::{Deadlines, SandboxId};
+use virtcontainers_types::{Deadlines, ExitStatus, SandboxId};
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
@@ -80,10 +80,11 @@ impl Runtime {
         Ok(console::read(&self.host.layout.machine(id)))
     }
 
-    /// Supervises the sandbox that this process was started for, to its end.
+    /// Supervises the sandbox that this process was started for, to its end, and gives the status of
+    /// its first container: 137 when it was ended with its machine, 255 when its machine was lost.
     ///
     /// Errors: `Incompatible` when the creator does not begin as expected.
-    pub async fn supervise(&self, start: SupervisorStart) -> Result<(), Error> {
+    pub async fn supervise(&self, start: SupervisorStart) -> Result<ExitStatus, Error> {
         let (control, io) = start.into_parts()?;
         supervisor::supervise_here(&self.host, control, io).await
     }

@@ -14,9 +14,10 @@ pub(crate) mod control;
 mod creator;
 mod finish;
 mod inbox;
-mod inherited;
+pub(crate) mod inherited;
 mod note;
 mod socket;
+mod standing;
 mod start;
 pub(crate) mod tasks;
 
@@ -26,6 +27,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_store::Ledger;
+use virtcontainers_types::ExitStatus;
 
 pub use inherited::SupervisorStart;
 pub(crate) use start::{Held, start};
@@ -34,11 +36,16 @@ use crate::boot::{self, BootFailure, Job, Phase, Ready};
 use crate::diagnosis::{self, BootReport, CONSOLE_LINES};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
+use crate::last_words::{LastWords, in_one_line};
 use crate::options::{ContainerIo, Progress};
+use crate::terminal::Terminal;
 use control::{Begin, Exits, Report, Request, Up};
 use creator::{Creator, CreatorGone};
 use inbox::{Inbox, Wish};
 use tasks::Attendance;
+
+/// A container that ended with its machine was killed.
+const KILLED: ExitStatus = ExitStatus(128 + 9);
 
 /// Whether the supervisor is a process or a task.
 #[derive(Debug, Clone, Copy)]
@@ -72,24 +79,34 @@ enum End {
 /// Supervises the sandbox that this process was started for, from its boot to its end. `control` is
 /// the stream to the creator.
 ///
-/// Errors: `Incompatible` when the creator does not begin as expected. What happens to the sandbox
-/// is told to the creator and stored, not returned.
+/// Gives the status of the first container. Errors: `Incompatible` when the creator does not begin
+/// as expected. What happens to the sandbox is told to the creator and stored, not returned.
 pub(crate) async fn supervise_here(
     host: &Host,
     control: UnixStream,
     io: ContainerIo,
-) -> Result<(), Error> {
+) -> Result<ExitStatus, Error> {
     // The process may share the creator's terminal, whose keys are for the container.
     virtcontainers_process::ignore_terminal_signals()
         .during(|| "cannot start to supervise".to_owned())?;
     let (mut receiver, sender) = control::split(control);
     match receiver.next::<Request>().await? {
         Some(Request::Begin(begin)) => {
+            let terminal = begin
+                .own_terminal
+                .then(|| Terminal::take(io.stdin.as_ref()));
+            let outlook = Outlook {
+                terminal: terminal.transpose()?.flatten(),
+                last_words: LastWords::to(match begin.own_terminal {
+                    true => io.stdout.as_ref(),
+                    false => io.stderr.as_ref(),
+                }),
+            };
             let line = (Creator::Stream(sender), CreatorGone::Stream(receiver));
-            supervise(host, *begin, line, io, Hosting::Process).await
+            supervise(host, *begin, line, io, (Hosting::Process, outlook)).await
         }
         // The creator died before it said anything; the next call cleans up after it.
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(ExitStatus::LOST),
     }
 }
 
@@ -99,8 +116,8 @@ async fn supervise(
     begin: Begin,
     (creator, gone): (Creator, CreatorGone),
     io: ContainerIo,
-    hosting: Hosting<'_>,
-) -> Result<(), Error> {
+    (hosting, outlook): (Hosting<'_>, Outlook),
+) -> Result<ExitStatus, Error> {
     let mut session = Session {
         ledger: host.store.ledger(&begin.config.id),
         inbox: Inbox::open(gone, &begin.plan.machine.directory, hosting)?,
@@ -109,11 +126,26 @@ async fn supervise(
         hosting,
         creator,
         exits: Exits::new(),
+        terminal: outlook.terminal,
     };
     let end = session.run(io).await;
     tracing::info!(sandbox = %session.begin.config.id, ?end, "sandbox ends");
+    let status = session.status(&end);
+    let lost = end.loss();
     finish::finish(session, end).await;
-    Ok(())
+    if let Some(why) = lost {
+        outlook
+            .last_words
+            .say(&format!("the sandbox was lost: {why}"));
+    }
+    Ok(status)
+}
+
+/// What the process that supervises has of the first container's surroundings.
+#[derive(Debug, Default)]
+struct Outlook {
+    terminal: Option<Terminal>,
+    last_words: LastWords,
 }
 
 /// One sandbox under supervision.
@@ -127,9 +159,35 @@ struct Session<'a> {
     creator: Creator,
     /// How containers ended so far.
     exits: Exits,
+    /// The first container's terminal, when it is this process's own.
+    terminal: Option<Terminal>,
+}
+
+impl End {
+    /// What was lost, when that is the end.
+    fn loss(&self) -> Option<String> {
+        match self {
+            Self::MachineLost(exit) => Some(exit.to_string()),
+            Self::AgentLost(error) => Some(in_one_line(error)),
+            Self::Terminated => Some("its supervisor was ended by SIGTERM".to_owned()),
+            Self::BootFailed(_) | Self::CreatorGone | Self::Stopped(_) | Self::ContainerEnded => {
+                None
+            }
+        }
+    }
 }
 
 impl Session<'_> {
+    /// How the first container ended, for whoever waits for this process.
+    fn status(&self, end: &End) -> ExitStatus {
+        let first = self.begin.config.containers.first();
+        let seen = first.and_then(|first| self.exits.get(&first.id)).copied();
+        match end {
+            End::Stopped(_) | End::ContainerEnded => seen.unwrap_or(KILLED),
+            _ => seen.unwrap_or(ExitStatus::LOST),
+        }
+    }
+
     async fn run(&mut self, io: ContainerIo) -> End {
         let ready = match self.bring_up().await {
             Ok(ready) => ready,

@@ -46,6 +46,7 @@ impl ContainerRecord {
             id: config.id.clone(),
             state: ContainerState::Created,
             exit_status: None,
+            stand_in: None,
         };
         let config = Stored::encode(config)?;
         Ok(Self { status, config })

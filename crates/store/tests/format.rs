@@ -28,6 +28,7 @@ fn full() -> Record {
         id: id.into(),
         state: ContainerState::Stopped,
         exit_status: Some(ExitStatus(137)),
+        stand_in: None,
     };
     record.guest = Some(GuestFacts {
         agent_version: "0.1.0".to_owned(),

@@ -46,6 +46,9 @@ pub struct ContainerStatus {
     /// The status of its init process, once it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<ExitStatus>,
+    /// The process that stands for it on the host, where that is not the sandbox's supervisor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<ProcessIdentity>,
 }
 
 /// One sandbox, as stored and shown.
@@ -70,4 +73,21 @@ pub struct SandboxStatus {
     pub annotations: BTreeMap<String, String>,
     /// Its containers, in the order of their creation.
     pub containers: Vec<ContainerStatus>,
+}
+
+impl SandboxStatus {
+    /// The process on the host that stands for a container while it lives: its stand-in, or for the
+    /// first container the sandbox's supervisor.
+    pub fn pid_of(&self, container: &ContainerId) -> Option<u32> {
+        let index = self
+            .containers
+            .iter()
+            .position(|one| one.id == *container)?;
+        let known = &self.containers[index];
+        if !self.state.is_live() || known.state == ContainerState::Stopped {
+            return None;
+        }
+        let own = known.stand_in.or(self.supervisor.filter(|_| index == 0));
+        own.map(|process| process.pid)
+    }
 }

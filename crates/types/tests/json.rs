@@ -35,6 +35,7 @@ fn stopped_container() -> ContainerStatus {
         id: ContainerId::new("web-1").expect("a good id"),
         state: ContainerState::Stopped,
         exit_status: Some(ExitStatus(137)),
+        stand_in: None,
     }
 }
 
@@ -66,6 +67,7 @@ fn a_sandbox_that_runs() {
             id: ContainerId::new("web").unwrap(),
             state: ContainerState::Running,
             exit_status: None,
+            stand_in: None,
         },
         stopped_container(),
     ];

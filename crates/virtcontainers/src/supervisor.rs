@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use virtcontainers_runtime::{ErrorKind, SupervisorProgram, SupervisorStart};
+use virtcontainers_runtime::{ErrorKind, StandIn, SupervisorProgram, SupervisorStart};
+use virtcontainers_types::ExitStatus;
 
 use crate::{Config, Error};
 
 /// The hidden command by which the program becomes a supervisor.
 const COMMAND: &str = "sandbox-supervisor";
+/// The hidden command by which the program becomes a stand-in.
+const STAND_IN: &str = "stand-in";
 /// Environment variables that a supervisor needs to find what its creator found.
 const ENVIRONMENT: [&str; 4] = ["HOME", "XDG_CACHE_HOME", "RUST_LOG", "RUST_BACKTRACE"];
 /// A supervisor's threads copy streams and do little else.
@@ -31,24 +34,30 @@ pub(crate) fn program(config: &Config) -> Result<SupervisorProgram, Error> {
     Ok(SupervisorProgram {
         program,
         args: vec![COMMAND.into()],
+        stand_in: vec![STAND_IN.into()],
         env,
         preamble,
     })
 }
 
-/// Runs the supervisor and returns its exit code when the program was started as one; `None`
-/// otherwise. Call it first in `main`, before any thread or descriptor is made.
+/// Runs the supervisor, or the stand-in, and returns its exit code when the program was started as
+/// one; `None` otherwise. That code is the status of the container, or of the process, that it
+/// stands for. Call it first in `main`, before any thread or descriptor is made.
 ///
 /// `log` sets up logging, if wanted; what is logged goes to the sandbox's `supervisor.log`.
 pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
-    if std::env::args_os().nth(1)? != COMMAND {
-        return None;
-    }
-    let start = SupervisorStart::take();
-    log();
-    let supervised = start.map_err(Error::from).and_then(supervise);
-    Some(match supervised {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match std::env::args_os().nth(1)?.to_str()? {
+        COMMAND => {
+            let start = SupervisorStart::take();
+            log();
+            start.map_err(Error::from).and_then(supervise)
+        }
+        // Its standard error is the container's: it logs nothing.
+        STAND_IN => stand_in(),
+        _ => return None,
+    };
+    Some(match ended {
+        Ok(status) => ExitCode::from(status.code()),
         Err(error) => {
             tracing::error!(%error, source = ?std::error::Error::source(&error), "supervisor");
             ExitCode::FAILURE
@@ -56,7 +65,18 @@ pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
     })
 }
 
-fn supervise(start: SupervisorStart) -> Result<(), Error> {
+fn stand_in() -> Result<ExitStatus, Error> {
+    let stand_in = StandIn::take()?;
+    let executor = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "cannot start the stand-in").because(error)
+        })?;
+    Ok(executor.block_on(stand_in.wait())?)
+}
+
+fn supervise(start: SupervisorStart) -> Result<ExitStatus, Error> {
     let config: Config = serde_json::from_value(start.preamble.clone()).map_err(|error| {
         Error::new(
             ErrorKind::Incompatible,

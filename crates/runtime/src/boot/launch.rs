@@ -35,6 +35,9 @@ impl Shared {
             containers,
         } = self;
         let daemon = daemon.map(Arc::new);
+        if job.die_with_thread {
+            enter(namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
+        }
         let announcement = listen(job).map_err(BootFailure::at(Phase::Launch))?;
         let handoffs = handoffs(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
         let launch = job
@@ -80,6 +83,17 @@ impl Launched {
             exit = daemon_exit(self.daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
         }
     }
+}
+
+/// A supervisor's process stands for the container, so it is in the sandbox's network namespace
+/// as the container's own process would be.
+fn enter(namespace: Option<&Namespace>) -> Result<(), Error> {
+    let Some(namespace) = namespace else {
+        return Ok(());
+    };
+    let failed = || "the supervisor cannot enter the network namespace".to_owned();
+    let namespace = namespace.descriptor().during(failed)?;
+    virtcontainers_process::enter_network_namespace(namespace).during(failed)
 }
 
 /// Listens for the agent's first call, before the machine that makes it exists.

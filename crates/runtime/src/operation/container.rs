@@ -7,7 +7,7 @@ use virtcontainers_share::Tree;
 use virtcontainers_store::{ContainerRecord, Lease, Record};
 use virtcontainers_types::{
     ContainerConfig, ContainerId, ContainerState, ContainerStatus, ExitStatus, Operation,
-    SandboxId, SandboxState,
+    ProcessIdentity, SandboxId, SandboxState,
 };
 
 use crate::boot;
@@ -18,13 +18,15 @@ use crate::intent::{self, Intent};
 use crate::options::ContainerIo;
 use crate::plan;
 use crate::runtime::Runtime;
+use crate::stand_in::Making;
 use crate::supervisor::client;
 
 impl Runtime {
     /// Adds a container to a sandbox that is up; its program does not run yet. The sandbox's
     /// supervisor carries its streams to `io`.
     ///
-    /// Errors: `Invalid`, `NotFound`, `Unsupported` for what can be foreseen; `AlreadyExists` for
+    /// With [`ContainerIo::with_stand_in`] a process of the host stands for it, whose end ends the
+    /// container. Errors: `Invalid`, `NotFound`, `Unsupported` for what can be foreseen; `AlreadyExists` for
     /// an id in use; `WrongState` when the sandbox is not up; `Gone`; what the guest says. Nothing
     /// is left then. Dropping the future leaves a creation that the next operation takes back.
     #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %config.id))]
@@ -38,13 +40,14 @@ impl Runtime {
         let container = config.id.clone();
         let operation = Operation::CreateContainer;
         let mut lease = self.exclusive(operation, id, Some(&container)).await?;
-        let added = ContainerRecord::new(config.clone())
+        let mut added = ContainerRecord::new(config.clone())
             .during(|| format!("cannot describe container {container}"))?;
         let intent = Intent::CreateContainer(container.clone());
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;
         match self.add(&lease, &config, io).await {
-            Ok(()) => {
+            Ok(stand_in) => {
                 let mut record = lease.record().clone();
+                added.status.stand_in = stand_in;
                 let status = added.status.clone();
                 record.containers.push(added);
                 record.settled = settled;
@@ -66,7 +69,11 @@ impl Runtime {
         lease: &Lease,
         config: &ContainerConfig,
         io: ContainerIo,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<ProcessIdentity>, Error> {
+        let making = io
+            .stood_for
+            .then(|| Making::prepare(&self.host.supervision, &io))
+            .transpose()?;
         let record = lease.record();
         let tree = self.tree(record)?;
         let ledger = lease.ledger();
@@ -92,7 +99,15 @@ impl Runtime {
         let role = Role::PodContainer;
         boot::create_container(&*agent, guest, role, dialect(&facts), &facts).await?;
         let directory = self.host.layout.machine(record.id());
-        let watched = client::watch(&directory, &config.id, config.has_terminal(), io);
+        let watched = async {
+            let terminal = config.has_terminal();
+            let Some(making) = making else {
+                client::watch(&directory, &config.id, terminal, io).await?;
+                return Ok(None);
+            };
+            let line = client::watch_stood_for(&directory, &config.id, terminal, io).await?;
+            self.start_stand_in(making, record, line).map(Some)
+        };
         let patience = self.deadlines().lock;
         let late = |_| {
             let message = format!(

@@ -73,6 +73,7 @@ impl Runtime {
             config,
             plan,
             start,
+            own_terminal: io.is_terminal,
         };
         let mut lease = self.claim(&begin, deadlines).await?;
         match self.bring_up(&mut lease, begin, io, &progress).await {

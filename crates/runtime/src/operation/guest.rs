@@ -1,16 +1,22 @@
 //! Processes in a container: signals, more of them, and lists.
 
+use tokio::net::UnixStream;
 use tracing::instrument;
 use virtcontainers_agent::ProcessRef;
 use virtcontainers_agent_proto::LIST_PROCESSES_FEATURE;
+use virtcontainers_store::Record;
 use virtcontainers_types::{
-    ContainerId, ContainerState, ExecId, ExitStatus, Operation, ProcessEntry, SandboxId,
-    SandboxState, check,
+    ContainerId, ContainerState, ExecId, ExitStatus, Operation, ProcessEntry, ProcessIdentity,
+    SandboxId, SandboxState, check,
 };
 
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
+use crate::plan;
 use crate::runtime::Runtime;
+use crate::stand_in::Making;
+use crate::supervisor::client::exec_stood_for;
+use crate::supervisor::control::Exec;
 
 const SIGKILL: u32 = 9;
 
@@ -102,6 +108,50 @@ impl Runtime {
         ExecProcess::start(agent, &facts, exec, request)
             .await
             .map_err(|error| error.of(id))
+    }
+
+    /// Starts one more process in a container that runs, and a stand-in for it on the host: a process
+    /// in the sandbox's network namespace that ends with its status. Killing the stand-in kills the
+    /// process. The sandbox's supervisor carries its streams to the request's.
+    ///
+    /// Errors: as [`enter_container`](Self::enter_container); `Unsupported` in a runtime that
+    /// supervises by tasks. Dropping the future kills the process, if it was started.
+    #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %request.container))]
+    pub async fn enter_detached(
+        &self,
+        id: &SandboxId,
+        request: ExecRequest,
+    ) -> Result<ProcessIdentity, Error> {
+        let making = Making::prepare(&self.host.supervision, &request.io)?;
+        let operation = Operation::EnterContainer;
+        let record = self.load(operation, id, Some(&request.container)).await?;
+        let ExecRequest {
+            container,
+            process,
+            io,
+        } = request;
+        let directory = self.host.layout.machine(id);
+        let exec = Exec { container, process };
+        let entered = async {
+            let line = exec_stood_for(&directory, exec, io).await?;
+            self.start_stand_in(making, &record, line)
+        };
+        entered.await.map_err(|error| error.of(id))
+    }
+
+    /// Starts a stand-in that takes over `line` to the sandbox's supervisor.
+    pub(super) fn start_stand_in(
+        &self,
+        making: Making<'_>,
+        record: &Record,
+        line: UnixStream,
+    ) -> Result<ProcessIdentity, Error> {
+        let namespace = self.namespace(record)?;
+        let namespace = namespace
+            .map(|namespace| namespace.descriptor())
+            .transpose();
+        let namespace = namespace.during(|| "cannot hand the network namespace on".to_owned())?;
+        making.start(plan::nonce(record), namespace, line)
     }
 
     /// Lists the processes of a running container.

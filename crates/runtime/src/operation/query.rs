@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tracing::instrument;
 use virtcontainers_store::{LeaseMode, Summary};
 use virtcontainers_types::{
-    ContainerId, ContainerState, ContainerStatus, SandboxId, SandboxState, SandboxStatus,
+    ContainerId, ContainerState, ContainerStatus, ProcessIdentity, SandboxId, SandboxState,
+    SandboxStatus,
 };
 
 use crate::error::{Context, Error, ErrorKind};
@@ -70,6 +71,55 @@ impl Runtime {
         Ok(containers.find(|known| known.id == *container))
     }
 
+    /// The sandbox that a container is in: the one of its id, else another that has it. Safe to drop.
+    ///
+    /// Errors: `NotFound`; `Corrupt` and `Incompatible` when the record of the sandbox of this id
+    /// cannot be read.
+    #[instrument(skip_all, fields(subsystem = "container", container = %container))]
+    pub async fn sandbox_of(&self, container: &ContainerId) -> Result<SandboxId, Error> {
+        let own = SandboxId::from(container.clone());
+        match self.peek(&own).await {
+            Ok(summary) if has(&summary.containers, container) => return Ok(own),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let found = self
+            .find(|status| has(&status.containers, container))
+            .await?;
+        found.ok_or_else(|| {
+            let message = format!("there is no container {container}");
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
+    /// The sandbox that a process of the host stands for: its supervisor, or the stand-in of one of
+    /// its containers. `None` when there is none. Safe to drop.
+    ///
+    /// Errors: `Internal` when the state root cannot be read.
+    #[instrument(skip_all, fields(subsystem = "sandbox", pid))]
+    pub async fn sandbox_of_process(&self, pid: u32) -> Result<Option<SandboxId>, Error> {
+        let is_it = |process: &ProcessIdentity| process.pid == pid;
+        self.find(|status| {
+            let mut others = status
+                .containers
+                .iter()
+                .filter_map(|one| one.stand_in.as_ref());
+            status.supervisor.as_ref().is_some_and(is_it) || others.any(is_it)
+        })
+        .await
+    }
+
+    /// The first sandbox whose status is as wanted. Those that cannot be read are passed over.
+    async fn find(
+        &self,
+        is_it: impl Fn(&SandboxStatus) -> bool,
+    ) -> Result<Option<SandboxId>, Error> {
+        let listed = self.list_sandboxes().await?;
+        let mut readable = listed.into_iter().filter_map(|listed| listed.status.ok());
+        Ok(readable.find(is_it).map(|status| status.id))
+    }
+
     /// All sandboxes, each with its status or with why that cannot be told. Safe to drop.
     ///
     /// Errors: `Internal` when the state root cannot be read.
@@ -132,6 +182,10 @@ impl Runtime {
         self.recover_orphan(id).await?;
         peek()
     }
+}
+
+fn has(containers: &[ContainerStatus], wanted: &ContainerId) -> bool {
+    containers.iter().any(|known| known.id == *wanted)
 }
 
 /// While its machine is paused, no container runs.

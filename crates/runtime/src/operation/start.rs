@@ -95,6 +95,7 @@ impl Runtime {
             config,
             plan,
             start: true,
+            own_terminal: false,
         };
         let io = ContainerIo::default();
         let Err(error) = self.bring_up(lease, begin, io, &Progress::default()).await else {

@@ -12,13 +12,14 @@ use virtcontainers_agent::ProcessRef;
 use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Lifetime};
 
 use super::control::Exits;
-use super::inbox::{News, Watch, Wish};
+use super::inbox::{Guest, News, Watch, Wish};
 use super::note::{Ended, Watches, note_container_end};
 use super::{End, Session, carry};
 use crate::Agent;
 use crate::boot::Ready;
 use crate::error::{Error, ErrorKind};
 use crate::options::ContainerIo;
+use crate::terminal;
 
 /// How long the end of the machine may follow the loss of its agent and still be its cause.
 const CAUSE_WINDOW: Duration = Duration::from_millis(500);
@@ -136,6 +137,12 @@ impl Session<'_> {
             containers.watch(container.id.clone(), container.has_terminal(), io);
         }
         self.forget_specifications();
+        let guest = Guest {
+            agent: Arc::clone(&ready.agent),
+            facts: ready.facts.clone(),
+        };
+        // Nobody set it before: a supervisor attends once.
+        self.inbox.news.guest.set(guest).unwrap_or_default();
         let events = tokio::spawn(tell_out_of_memory(
             Arc::clone(&ready.agent),
             Arc::clone(&self.inbox.news),
@@ -161,6 +168,9 @@ impl Session<'_> {
                     },
                 },
                 Some(_) = notes.join_next() => {}
+                (rows, columns) = terminal::size(&mut self.terminal) => {
+                    notes.spawn(self.resize(Arc::clone(&ready.agent), rows, columns));
+                }
                 wish = self.inbox.next() => match wish {
                     Wish::Stop { force, told } => {
                         if !force {
@@ -219,6 +229,24 @@ impl Session<'_> {
                 tracing::error!(%error, "the end of a container cannot be recorded yet");
                 sleep(RETRY).await;
                 noted = note().await;
+            }
+        }
+    }
+
+    /// Gives the first container's terminal its size.
+    fn resize(
+        &self,
+        agent: Agent,
+        rows: u32,
+        columns: u32,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let first = self.begin.config.containers.first();
+        let process = first.map(|first| ProcessRef::init(first.id.clone()));
+        async move {
+            if let Some(process) = process
+                && let Err(error) = agent.tty_win_resize(&process, rows, columns).await
+            {
+                tracing::debug!(%error, "the terminal is not resized");
             }
         }
     }

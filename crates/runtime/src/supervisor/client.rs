@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use virtcontainers_types::{ContainerId, ExitStatus};
 
-use super::control::{self, Exits, Receiver, Report, Request, Sender};
+use super::control::{self, Exec, Exits, Receiver, Report, Request, Sender};
 use super::inbox::{self, Ended, Watch, Wish};
 use super::socket;
 use super::tasks::{self, Line};
@@ -94,25 +95,78 @@ pub(crate) async fn watch(
         told.map_err(|_| gone())?;
         return done.await.map_err(|_| gone());
     }
+    let request = Request::Watch {
+        container: container.clone(),
+        terminal,
+        stood_for: false,
+    };
     let (mut receiver, mut sender) = connect(directory).await?;
+    send_with_streams(&mut sender, &request, io).await?;
+    match receiver.next::<Report>().await? {
+        Some(Report::Done) => Ok(()),
+        _ => Err(gone()),
+    }
+}
+
+/// As [`watch`], and gives the stream that a stand-in for the container takes over. The container
+/// is killed when that stream is closed before its end.
+///
+/// Errors: `Gone` when the sandbox ends.
+pub(crate) async fn watch_stood_for(
+    directory: &Path,
+    container: &ContainerId,
+    terminal: bool,
+    io: ContainerIo,
+) -> Result<UnixStream, Error> {
+    let request = Request::Watch {
+        container: container.clone(),
+        terminal,
+        stood_for: true,
+    };
+    begin_standing(directory, &request, io).await
+}
+
+/// Has one more process started in a container, and gives the stream that a stand-in for it takes
+/// over. The process is killed when that stream is closed before its end.
+///
+/// Errors: `Gone` when the sandbox ends; what the guest says of a process that it cannot make.
+pub(crate) async fn exec_stood_for(
+    directory: &Path,
+    exec: Exec,
+    io: ContainerIo,
+) -> Result<UnixStream, Error> {
+    begin_standing(directory, &Request::Exec(Box::new(exec)), io).await
+}
+
+async fn begin_standing(
+    directory: &Path,
+    request: &Request,
+    io: ContainerIo,
+) -> Result<UnixStream, Error> {
+    let (mut receiver, mut sender) = connect(directory).await?;
+    send_with_streams(&mut sender, request, io).await?;
+    match receiver.next::<Report>().await? {
+        Some(Report::Done) => control::rejoin(receiver, sender),
+        Some(Report::Failed(error)) => Err(error.into()),
+        _ => Err(gone()),
+    }
+}
+
+/// Streams that lead nowhere all three are not sent: they lead nowhere on the other side too.
+async fn send_with_streams(
+    sender: &mut Sender,
+    request: &Request,
+    io: ContainerIo,
+) -> Result<(), Error> {
     let streams = match [io.stdin, io.stdout, io.stderr] {
-        // They lead nowhere on the other side too.
         [None, None, None] => Vec::new(),
         streams => streams
             .into_iter()
             .map(|stream| stream.map_or_else(null, Ok))
             .collect::<Result<Vec<OwnedFd>, Error>>()?,
     };
-    let request = Request::Watch {
-        container: container.clone(),
-        terminal,
-    };
     let beside: Vec<_> = streams.iter().map(AsFd::as_fd).collect();
-    sender.send_with(&request, &beside).await?;
-    match receiver.next::<Report>().await? {
-        Some(Report::Done) => Ok(()),
-        _ => Err(gone()),
-    }
+    sender.send_with(request, &beside).await
 }
 
 /// Waits for a container's end. `None`: the supervisor ended without having seen it. Safe to drop.

@@ -46,7 +46,19 @@ pub(crate) enum Request {
     Watch {
         container: ContainerId,
         terminal: bool,
+        /// A stand-in takes this stream over.
+        #[serde(default)]
+        stood_for: bool,
     },
+    /// Start one more process in a container, and carry its streams: three descriptors come with
+    /// this. [`Report::Done`] is answered, and a stand-in takes the stream over; or
+    /// [`Report::Failed`].
+    Exec(Box<Exec>),
+    /// From a stand-in: it is there. [`Report::Ended`] is answered when its process has ended. If the
+    /// stream closes before, the process is killed.
+    Stand,
+    /// From a stand-in: the size of its process's terminal, in characters.
+    Resize { rows: u32, columns: u32 },
     /// Answer with [`Report::Exits`] when this container has ended.
     Await { container: ContainerId },
     /// Answer with a [`Report::OutOfMemory`] for each container that runs out of memory.
@@ -62,6 +74,16 @@ pub(crate) struct Begin {
     pub(crate) plan: SandboxPlan,
     /// Start the containers as soon as they are created.
     pub(crate) start: bool,
+    /// The first container's streams are a terminal that is the supervisor's alone.
+    #[serde(default)]
+    pub(crate) own_terminal: bool,
+}
+
+/// A process to start in a container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exec {
+    pub(crate) container: ContainerId,
+    pub(crate) process: oci_spec::runtime::Process,
 }
 
 /// How containers ended.
@@ -88,6 +110,10 @@ pub(crate) enum Report {
     Exits(Exits),
     /// A container ran out of memory.
     OutOfMemory(ContainerId),
+    /// The process of a stand-in has ended.
+    Ended(ExitStatus),
+    /// The process of a stand-in was lost, and why.
+    Lost(String),
 }
 
 /// What a sandbox that came up is made of.
@@ -95,6 +121,19 @@ pub(crate) enum Report {
 pub(crate) struct Up {
     pub(crate) machine: SavedMachine,
     pub(crate) facts: GuestFacts,
+}
+
+/// The stream again, when nothing more of it was read than was given out.
+pub(crate) fn rejoin(receiver: Receiver, sender: Sender) -> Result<UnixStream, Error> {
+    let misread = || {
+        let message = "the supervisor spoke out of turn";
+        Error::new(ErrorKind::Incompatible, message)
+    };
+    if !receiver.buffer.is_empty() {
+        return Err(misread());
+    }
+    drop(sender);
+    Arc::try_unwrap(receiver.stream).map_err(|_| misread())
 }
 
 /// The reading side of a control stream.

@@ -1,6 +1,7 @@
 //! The end of a supervised sandbox: undo everything, then say in the record what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use virtcontainers_store::{Lease, LeaseMode};
 use virtcontainers_types::UndoEntry;
@@ -10,8 +11,12 @@ use super::inbox::Wish;
 use super::{End, Hosting, Session, tell};
 use crate::end;
 use crate::error::{Context, Error, ErrorKind};
+use crate::last_words::in_one_line;
 use crate::runtime::Runtime;
 use crate::undo::{self, Extent, Undoer};
+
+/// How long those who stand for processes may take to hear of their end.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What becomes of the record.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
     session.inbox.news.ended.send_modify(|ended| {
         ended.exits.clone_from(&session.exits);
         ended.complete = true;
+        ended.lost = end.loss();
     });
     let (verdict, extent, failure) = match end {
         // The creator waits for the answer, holds the lease and removes the record.
@@ -49,7 +55,7 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
         ),
         End::ContainerEnded => (Verdict::Stopped, Extent::Stop, None),
         End::MachineLost(exit) => (Verdict::Failed(exit.to_string()), Extent::Stop, None),
-        End::AgentLost(error) => (Verdict::Failed(chain(&error)), Extent::Stop, None),
+        End::AgentLost(error) => (Verdict::Failed(in_one_line(&error)), Extent::Stop, None),
     };
     let undone = undo_effects(&session, extent).await;
     if let Err(error) = &undone {
@@ -70,6 +76,7 @@ pub(super) async fn finish(mut session: Session<'_>, end: End) {
     if let Err(error) = settle(&mut session, verdict, undone.is_ok()).await {
         tracing::error!(%error, "the end of the sandbox cannot be recorded");
     }
+    session.inbox.dismiss(LAST_CALL).await;
 }
 
 async fn undo_effects(session: &Session<'_>, extent: Extent) -> Result<Vec<UndoEntry>, Error> {
@@ -145,15 +152,4 @@ async fn lease(session: &mut Session<'_>) -> Result<Option<Lease>, Error> {
         }
         () = stop_asked => Ok(None),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

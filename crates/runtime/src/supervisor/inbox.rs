@@ -1,26 +1,31 @@
 //! What reaches a supervisor from outside: its creator's end, signals, and what callers ask on its
 //! socket.
 
+use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use virtcontainers_types::ContainerId;
+use tokio::time::timeout;
+use virtcontainers_types::{ContainerId, GuestFacts};
 
 use super::Hosting;
 use super::control::{self, Exits, Report, Request, Sender};
 use super::creator::CreatorGone;
 use super::socket;
+use super::standing;
 use super::tasks::Line;
+use crate::Agent;
 use crate::error::{Error, ErrorKind};
 use crate::options::ContainerIo;
 
 /// How many callers may be connected at a time; more wait.
-const MOST_CALLERS: usize = 256;
+const MOST_CALLERS: usize = 4096;
 /// Events of containers that ran out of memory which a slow listener may miss at most.
 const MOST_EVENTS: usize = 16;
 
@@ -55,10 +60,19 @@ pub(super) struct Watch {
 /// What the supervisor lets everybody know who asks.
 #[derive(Debug)]
 pub(super) struct News {
+    /// The guest, once it is up.
+    pub(super) guest: OnceLock<Guest>,
     /// The containers that ended.
     pub(super) ended: watch::Sender<Ended>,
     /// The containers that ran out of memory.
     pub(super) out_of_memory: broadcast::Sender<ContainerId>,
+}
+
+/// A guest that is up.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) agent: Agent,
+    pub(super) facts: GuestFacts,
 }
 
 /// How containers ended so far.
@@ -67,11 +81,14 @@ pub(super) struct Ended {
     pub(super) exits: Exits,
     /// The sandbox is at its end; there will be no more.
     pub(super) complete: bool,
+    /// What was lost, when that is why it is.
+    pub(super) lost: Option<String>,
 }
 
 impl News {
     fn new() -> Self {
         Self {
+            guest: OnceLock::new(),
             ended: watch::Sender::new(Ended::default()),
             out_of_memory: broadcast::Sender::new(MOST_EVENTS),
         }
@@ -83,6 +100,8 @@ impl News {
 pub(super) struct Inbox {
     wishes: mpsc::Receiver<Wish>,
     pub(super) news: Arc<News>,
+    /// Closed when no stand-in is left to be told of the end.
+    standing: mpsc::Receiver<Infallible>,
     _tasks: JoinSet<()>,
 }
 
@@ -111,12 +130,27 @@ impl Inbox {
                 news: Arc::clone(&news),
             }),
         }
-        tasks.spawn(listen(listener, sender, Arc::clone(&news)));
+        let (present, standing) = mpsc::channel(1);
+        let desk = Desk {
+            wishes: sender,
+            news: Arc::clone(&news),
+            present: present.downgrade(),
+        };
+        tasks.spawn(listen(listener, desk, present));
         Ok(Self {
             wishes,
             news,
+            standing,
             _tasks: tasks,
         })
+    }
+
+    /// Waits until all stand-ins were told how their processes ended, for at most as long as
+    /// `patience`. The news must be complete.
+    pub(super) async fn dismiss(&mut self, patience: Duration) {
+        if timeout(patience, self.standing.recv()).await.is_err() {
+            tracing::warn!("a stand-in was not told of the end");
+        }
     }
 
     /// The next wish; waits for ever when there is none. Safe to drop.
@@ -146,13 +180,32 @@ async fn watch_signal(mut terminate: Signal, wishes: mpsc::Sender<Wish>) {
     }
 }
 
-async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>, news: Arc<News>) {
+/// What those need who serve callers.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    pub(super) wishes: mpsc::Sender<Wish>,
+    pub(super) news: Arc<News>,
+    /// Held by each who serves a stand-in.
+    present: mpsc::WeakSender<Infallible>,
+}
+
+impl Desk {
+    /// `None`: the sandbox is at its end.
+    pub(super) fn presence(&self) -> Option<mpsc::Sender<Infallible>> {
+        self.present.upgrade()
+    }
+}
+
+/// Holds `present` until the end is known.
+async fn listen(listener: UnixListener, desk: Desk, present: mpsc::Sender<Infallible>) {
+    let mut present = Some(present);
+    let mut ended = desk.news.ended.subscribe();
     let mut callers = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if callers.len() < MOST_CALLERS => match accepted {
                 Ok((stream, _)) => {
-                    callers.spawn(serve(stream, wishes.clone(), Arc::clone(&news)));
+                    callers.spawn(serve(stream, desk.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the supervisor's socket failed");
@@ -160,18 +213,24 @@ async fn listen(listener: UnixListener, wishes: mpsc::Sender<Wish>, news: Arc<Ne
                 }
             },
             Some(_) = callers.join_next() => {}
+            Ok(_) = ended.wait_for(|ended| ended.complete), if present.is_some() => present = None,
         }
     }
 }
 
 /// A caller asks one thing after the other, each after the last answer, or just keeps its stream
 /// open to see the end.
-async fn serve(stream: UnixStream, wishes: mpsc::Sender<Wish>, news: Arc<News>) {
+async fn serve(stream: UnixStream, desk: Desk) {
     let (mut receiver, mut sender) = control::split(stream);
     while let Ok(Some(request)) = receiver.next::<Request>().await {
         let streams = [(); 3].map(|()| receiver.descriptor());
+        let request = match standing::Asked::of(request) {
+            Ok(asked) => return standing::serve(asked, streams, (receiver, sender), &desk).await,
+            Err(other) => *other,
+        };
+        let Desk { wishes, news, .. } = &desk;
         let served = tokio::select! {
-            served = answer(request, streams, &mut sender, &wishes, &news) => served,
+            served = answer(request, streams, &mut sender, wishes, news) => served,
             // It left, or talks out of turn.
             _ = receiver.next::<Request>() => return,
         };
@@ -188,10 +247,9 @@ async fn answer(
     wishes: &mpsc::Sender<Wish>,
     news: &News,
 ) -> Result<(), Error> {
-    let over = || Error::new(ErrorKind::Gone, "the supervisor is ending");
     match request {
-        Request::Begin(_) => {
-            let message = "a supervisor begins once";
+        Request::Begin(_) | Request::Exec(_) | Request::Stand | Request::Resize { .. } => {
+            let message = "a request out of turn";
             Err(Error::new(ErrorKind::Invalid, message))
         }
         Request::Stop { force } => {
@@ -204,16 +262,10 @@ async fn answer(
         Request::Watch {
             container,
             terminal,
+            ..
         } => {
-            let (watched, done) = oneshot::channel();
-            let watch = Watch {
-                container,
-                terminal,
-                io: ContainerIo::new(stdin, stdout, stderr),
-                watched,
-            };
-            wishes.send(Wish::Watch(watch)).await.map_err(|_| over())?;
-            done.await.map_err(|_| over())?;
+            let io = ContainerIo::new(stdin, stdout, stderr);
+            watch(wishes, container, terminal, io).await?;
             sender.send(&Report::Done).await
         }
         Request::Await { container } => {
@@ -222,6 +274,25 @@ async fn answer(
         }
         Request::OutOfMemory => tell_out_of_memory(sender, news).await,
     }
+}
+
+/// Has a container waited for.
+pub(super) async fn watch(
+    wishes: &mpsc::Sender<Wish>,
+    container: ContainerId,
+    terminal: bool,
+    io: ContainerIo,
+) -> Result<(), Error> {
+    let over = || Error::new(ErrorKind::Gone, "the supervisor is ending");
+    let (watched, done) = oneshot::channel();
+    let watch = Watch {
+        container,
+        terminal,
+        io,
+        watched,
+    };
+    wishes.send(Wish::Watch(watch)).await.map_err(|_| over())?;
+    done.await.map_err(|_| over())
 }
 
 /// The exits so far, once `enough` of them are there or no more will be.
@@ -249,8 +320,6 @@ async fn tell_out_of_memory(sender: &mut Sender, news: &News) -> Result<(), Erro
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::client;
     use super::super::creator::{self, Supervisor};
     use super::super::tasks::Attendance;

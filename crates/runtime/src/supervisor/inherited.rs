@@ -58,9 +58,9 @@ impl SupervisorStart {
     }
 }
 
-fn take(number: RawFd) -> Result<OwnedFd, Error> {
+pub(crate) fn take(number: RawFd) -> Result<OwnedFd, Error> {
     let not_ours = |error: rustix::io::Errno| {
-        let message = "not started as a supervisor: this command is for the program itself";
+        let message = "not started by ourselves: this command is for the program itself";
         Error::new(ErrorKind::Invalid, message).because(error)
     };
     // SAFETY: only read here, by a call that fails for a number that is not open.

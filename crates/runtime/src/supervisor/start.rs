@@ -14,7 +14,7 @@ use virtcontainers_types::{Attachment, ProcessIdentity};
 use super::control::{self, Begin, Report, Request, Up};
 use super::creator::{self, Supervisor};
 use super::tasks::Attendance;
-use super::{Hosting, supervise};
+use super::{Hosting, Outlook, supervise};
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
 use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram, null};
@@ -85,8 +85,8 @@ fn start_task(host: &Arc<Host>, begin: Begin, io: ContainerIo) -> Result<Startin
     let (supervisor, creator, gone) = creator::channel();
     let attendance = Attendance::begin(begin.plan.machine.directory.clone());
     tokio::spawn(async move {
-        let hosting = Hosting::Task(&attendance);
-        if let Err(error) = supervise(&host, begin, (creator, gone), io, hosting).await {
+        let outlook = (Hosting::Task(&attendance), Outlook::default());
+        if let Err(error) = supervise(&host, begin, (creator, gone), io, outlook).await {
             tracing::error!(%error, "the supervisor cannot begin");
         }
     });
@@ -124,7 +124,13 @@ impl Starting {
                     return Err(error.into());
                 }
                 // Answers to callers on the socket do not come here.
-                Some(Report::Done | Report::Exits(_) | Report::OutOfMemory(_)) => {}
+                Some(
+                    Report::Done
+                    | Report::Exits(_)
+                    | Report::OutOfMemory(_)
+                    | Report::Ended(_)
+                    | Report::Lost(_),
+                ) => {}
                 None => return Err(died(child).await),
             }
         }

@@ -109,6 +109,7 @@ impl Stage {
             options.supervision = Supervision::Process(SupervisorProgram {
                 program: std::env::current_exe().unwrap(),
                 args: child::arguments(child::SUPERVISOR),
+                stand_in: Vec::new(),
                 env: vec![(child::SUPERVISOR_VARIABLE.into(), "1".into())],
                 preamble: serde_json::to_value(child::Supervised {
                     base: self.base.clone(),

@@ -58,6 +58,7 @@ impl Setting {
         let program = SupervisorProgram {
             program: std::env::current_exe()?,
             args: vec![SUPERVISE.into()],
+            stand_in: Vec::new(),
             env: vec![env],
             preamble: serde_json::to_value(self)?,
         };
