@@ -2,6 +2,7 @@
 
 mod annotation;
 mod bundle;
+mod check;
 mod cmd;
 mod command;
 mod error;
@@ -14,6 +15,7 @@ mod vm;
 
 pub use annotation::{AnnotationPolicy, Asset, Overrides, overrides};
 pub use bundle::Bundle;
+pub use check::{Ignored, check};
 pub use cmd::cmd_process;
 pub use command::{CommandLine, container_spec, exec_process};
 pub use error::{Error, ErrorKind};
