@@ -24,6 +24,7 @@ fn main() -> Result<(), Error> {
             kernel: "/boot/vmlinux".into(),
             root: GuestRoot::Initrd("/boot/initrd.img".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         share: None,
         agent_announces: true,

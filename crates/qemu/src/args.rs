@@ -73,6 +73,9 @@ pub(crate) fn render(
         GuestRoot::Image(path) => image(&mut args, path),
     }
     args.option("-append", &choice.kernel_line);
+    // Last, so that ours are as they are without.
+    let further = &plan.boot.hypervisor.arguments;
+    args.0.extend(further.iter().map(OsString::from));
     args.0
 }
 

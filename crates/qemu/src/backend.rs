@@ -58,6 +58,10 @@ impl QemuBackend {
     /// Errors: `NotFound` with the places that were looked at and the package to install;
     /// `Denied`, `Invalid` for a configured path that cannot be used.
     pub fn qemu_path(&self) -> Result<PathBuf, Error> {
+        self.find_qemu(self.config.path.as_deref())
+    }
+
+    fn find_qemu(&self, named: Option<&Path>) -> Result<PathBuf, Error> {
         let names = [
             "qemu-system-x86_64",
             "/usr/libexec/qemu-kvm",
@@ -65,7 +69,7 @@ impl QemuBackend {
         ];
         let search = Search {
             program: QEMU,
-            configured: self.config.path.as_deref(),
+            configured: named,
             candidates: names.map(PathBuf::from).to_vec(),
             remedy: "install the Debian package qemu-system-x86, or run `cargo xtask setup`",
         };
@@ -113,8 +117,9 @@ impl QemuBackend {
                 helper: self.vsock_helper_path()?,
             },
         };
+        let named = plan.boot.hypervisor.program.as_deref();
         let choice = Choice {
-            qemu: self.qemu_path()?,
+            qemu: self.find_qemu(named.or(self.config.path.as_deref()))?,
             accelerator,
             kernel: absolute(&plan.boot.kernel)?,
             root: match &plan.boot.root {
@@ -146,6 +151,7 @@ impl Backend for QemuBackend {
             adopt: true,
             block_hotplug: false,
             network_hotplug: false,
+            own_program: true,
         }
     }
 

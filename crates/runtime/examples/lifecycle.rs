@@ -77,6 +77,7 @@ fn config(id: &SandboxId) -> SandboxConfig {
             kernel: "/kernel".into(),
             root: GuestRoot::Initrd("/initrd".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Polled,

@@ -161,6 +161,7 @@ fn record(id: &SandboxId, containers: usize) -> Outcome<Record> {
             kernel: "/boot/vmlinux".into(),
             root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Announces,

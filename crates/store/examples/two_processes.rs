@@ -60,6 +60,7 @@ fn config(id: &SandboxId) -> SandboxConfig {
             kernel: "/boot/vmlinux".into(),
             root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Announces,

@@ -19,6 +19,7 @@ pub fn sandbox(id: SandboxId, containers: Vec<ContainerConfig>) -> SandboxConfig
             kernel: "/kernel".into(),
             root: GuestRoot::Initrd("/initrd".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Polled,

@@ -15,4 +15,6 @@ pub struct Capabilities {
     pub block_hotplug: bool,
     /// Network devices can be attached while the machine runs.
     pub network_hotplug: bool,
+    /// A sandbox may name another program for its machine, and further arguments for it.
+    pub own_program: bool,
 }

@@ -46,6 +46,28 @@ pub struct BootConfig {
     pub root: GuestRoot,
     /// Further words for the kernel command line; later ones win.
     pub kernel_params: Vec<String>,
+    /// What runs the machine, where that is not the configuration's.
+    #[serde(default, skip_serializing_if = "HypervisorOverride::is_empty")]
+    pub hypervisor: HypervisorOverride,
+}
+
+/// Another hypervisor for one sandbox. A backend without
+/// [`own_program`](crate::Capabilities::own_program) refuses it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HypervisorOverride {
+    /// Its program, absolute; the configured one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<PathBuf>,
+    /// Further arguments, after all others. They are not looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
+}
+
+impl HypervisorOverride {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.program.is_none() && self.arguments.is_empty()
+    }
 }
 
 /// What the guest's agent is in: one of two, never both.

@@ -21,6 +21,7 @@ fn plan() -> MachinePlan {
             kernel: "/guest/vmlinux".into(),
             root: GuestRoot::Initrd("/guest/initrd.img".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         share: Some(SharePlan {
             tag: "kataShared".to_owned(),
@@ -136,4 +137,12 @@ fn an_image_is_the_first_disk_and_the_root() {
     let mut plan = plan();
     plan.boot.root = GuestRoot::Image("/guest/a,b \"c\".img".into());
     check("image", &plan, &choice(&plan, &[]), DESCRIPTORS);
+}
+
+#[test]
+fn what_a_sandbox_adds_comes_last() {
+    let mut plan = plan();
+    let arguments = ["-device", "virtio-rng-pci", "-no-hpet"];
+    plan.boot.hypervisor.arguments = arguments.map(str::to_owned).to_vec();
+    check("further", &plan, &choice(&plan, &[]), DESCRIPTORS);
 }

@@ -67,6 +67,7 @@ impl Fixture {
                 kernel,
                 root: GuestRoot::Initrd(initrd),
                 kernel_params: Vec::new(),
+                hypervisor: Default::default(),
             },
             share: None,
             agent_announces: true,

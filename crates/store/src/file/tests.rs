@@ -30,6 +30,7 @@ fn record() -> Record {
             kernel: "/k".into(),
             root: GuestRoot::Initrd("/i".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Announces,

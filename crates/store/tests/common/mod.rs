@@ -32,6 +32,7 @@ pub fn config(id: &SandboxId) -> SandboxConfig {
             kernel: "/boot/vmlinux".into(),
             root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: vec!["quiet".to_owned()],
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Announces,

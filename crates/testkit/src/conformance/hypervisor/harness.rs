@@ -95,6 +95,7 @@ pub fn plan(
             kernel: kernel.into(),
             root: GuestRoot::Initrd(initrd.into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         share: None,
         agent_announces: false,

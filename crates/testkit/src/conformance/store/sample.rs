@@ -23,6 +23,7 @@ pub(in crate::conformance) fn record(id: &SandboxId) -> Result<Record, String> {
             kernel: "/boot/vmlinux".into(),
             root: GuestRoot::Initrd("/boot/initrd".into()),
             kernel_params: Vec::new(),
+            hypervisor: Default::default(),
         },
         agent: AgentConfig {
             start: AgentStart::Polled,
