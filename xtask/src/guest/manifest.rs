@@ -26,6 +26,10 @@ pub(super) struct Manifest {
     pub(super) agent: AgentEntry,
     /// The digest of the initrd.
     pub(super) initrd_sha256: String,
+    /// The digest of the initrd that has a shell.
+    pub(super) initrd_debug_sha256: String,
+    /// Where the shell comes from: package and version.
+    pub(super) shell: String,
 }
 
 /// What the manifest says of the agent.
@@ -93,6 +97,8 @@ mod tests {
             modules: BTreeMap::new(),
             agent: AgentEntry::ours("ab".into()),
             initrd_sha256: "cd".into(),
+            initrd_debug_sha256: "ef".into(),
+            shell: "busybox".into(),
         };
         let json = serde_json::to_value(&manifest).expect("serialises");
         assert_eq!(json["agent"], "vc-guest-agent");

@@ -1,6 +1,6 @@
 //! `guest`: what a virtual machine boots. Debian's kernel as the ELF that QEMU starts by PVH, and
-//! an initial root file system with `vc-guest-agent` as PID 1. The result lands in the cache,
-//! keyed by its inputs, beside a manifest of what went in.
+//! an initial root file system with `vc-guest-agent` as PID 1, without a shell and with one. The
+//! result lands in the cache, keyed by its inputs, beside a manifest of what went in.
 
 mod agent;
 mod bzimage;
@@ -19,6 +19,7 @@ use pico_args::Arguments;
 
 use crate::cache::{self, Cache};
 use crate::progress::{mebibytes, note, warn};
+use crate::rootfs;
 use crate::tasks::finish;
 use kernel::Source;
 use manifest::{AgentEntry, Manifest};
@@ -33,7 +34,7 @@ const KEPT: usize = 3;
 /// A guest that is ready to boot.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    /// The directory with `vmlinux`, `initrd.img` and `manifest.json`.
+    /// The directory with `vmlinux`, `initrd.img`, `initrd-debug.img` and `manifest.json`.
     pub(crate) dir: PathBuf,
     /// The agent's program as it was built, outside the initrd.
     pub(crate) agent: PathBuf,
@@ -64,8 +65,10 @@ fn build(cache: &Cache, source: Source) -> Result<Guest> {
     let _lock = cache.lock("guest")?;
     let kernel = kernel::ensure(cache, source)?;
     let agent_sha256 = cache::digest(&agent)?;
+    let shell = rootfs::ensure(cache)?;
+    let shell_name = shell.file_name().unwrap_or_default().to_string_lossy();
     let inputs = format!(
-        "builder {}\nkernel {} {} {}\nmodules {:?}\nagent {agent_sha256}\n",
+        "builder {}\nkernel {} {} {}\nmodules {:?}\nagent {agent_sha256}\nshell {shell_name}\n",
         initrd::BUILDER,
         kernel.about.package,
         kernel.about.version,
@@ -84,13 +87,17 @@ fn build(cache: &Cache, source: Source) -> Result<Guest> {
         .context("cannot link the kernel into the guest's directory")?;
     let picked = modules::pick(&kernel.modules()?)?;
     let image = staging.path().join("initrd.img");
-    initrd::write(&image, &agent, &picked)?;
+    initrd::write(&image, &agent, &picked, None)?;
+    let with_shell = staging.path().join("initrd-debug.img");
+    initrd::write(&with_shell, &agent, &picked, Some(&shell))?;
     let manifest = Manifest {
         builder: initrd::BUILDER.to_owned(),
         kernel: kernel.about.clone(),
         modules: manifest::modules(&picked)?,
         agent: AgentEntry::ours(agent_sha256),
         initrd_sha256: cache::digest(&image)?,
+        initrd_debug_sha256: cache::digest(&with_shell)?,
+        shell: shell_name.into_owned(),
     };
     manifest.write(&staging.path().join("manifest.json"))?;
     let dir = cache.publish(staging, "guest", &key)?;
