@@ -25,9 +25,12 @@ const SYSTEMD_FORM: &str = "write slice:prefix:name, for example machine.slice:v
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CgroupPath {
-    /// Below the root of each hierarchy: absolute, not the root itself, without `.` and `..`.
+    /// A directory in each hierarchy.
     #[non_exhaustive]
-    Fs(PathBuf),
+    Fs {
+        /// Below the root of the hierarchy: absolute, not the root itself, without `.` and `..`.
+        path: PathBuf,
+    },
     /// A transient scope of systemd.
     #[non_exhaustive]
     Systemd {
@@ -56,7 +59,7 @@ impl CgroupPath {
     /// The name of the scope; nothing for a path.
     pub fn unit(&self) -> Option<String> {
         match self {
-            Self::Fs(_) => None,
+            Self::Fs { .. } => None,
             Self::Systemd { prefix, name, .. } => Some(unit(prefix, name)),
         }
     }
@@ -90,7 +93,7 @@ fn path(text: &str) -> Result<CgroupPath, String> {
         }
     }
     match path.parent() {
-        Some(_) => Ok(CgroupPath::Fs(path)),
+        Some(_) => Ok(CgroupPath::Fs { path }),
         None => Err("it names no cgroup, write a path such as /vc/web".to_owned()),
     }
 }
@@ -144,7 +147,7 @@ fn is_slice(name: &str) -> bool {
 impl fmt::Display for CgroupPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fs(path) => write!(f, "{}", path.display()),
+            Self::Fs { path } => write!(f, "{}", path.display()),
             Self::Systemd {
                 slice,
                 prefix,
