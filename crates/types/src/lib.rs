@@ -31,8 +31,8 @@ pub use capability::Capabilities;
 pub use cgroup::CgroupPath;
 pub use cmd::{Cmd, EnvVar};
 pub use config::{
-    AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, GuestRoot, Lifetime,
-    NetworkConfig, RootFs, SandboxConfig, Volume,
+    AgentConfig, AgentStart, Attachment, BootConfig, ContainerConfig, GuestRoot,
+    HypervisorOverride, Lifetime, NetworkConfig, RootFs, SandboxConfig, Volume,
 };
 pub use deadline::Deadlines;
 pub use device::{DeviceInfo, DeviceKind};
