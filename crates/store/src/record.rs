@@ -33,20 +33,27 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
-    /// A container that was not started yet.
+    /// A container that was not started yet. When it was created is for the caller to say.
     ///
     /// Errors: `Internal` when the configuration cannot be written as JSON.
     pub fn new(config: ContainerConfig) -> Result<Self, Error> {
-        Self::assemble(config)
+        Self::assemble(config, None)
             .map_err(|source| Error::new("add a container", Problem::Encode { source }))
     }
 
-    fn assemble(config: ContainerConfig) -> serde_json::Result<Self> {
+    fn assemble(config: ContainerConfig, created_at: Option<u64>) -> serde_json::Result<Self> {
+        let annotations = config.spec.annotations().clone();
         let status = ContainerStatus {
             id: config.id.clone(),
             state: ContainerState::Created,
             exit_status: None,
             stand_in: None,
+            created_at,
+            bundle: config
+                .bundle
+                .clone()
+                .or_else(|| config.rootfs.host().map(Into::into)),
+            annotations: annotations.into_iter().flatten().collect(),
         };
         let config = Stored::encode(config)?;
         Ok(Self { status, config })
@@ -130,7 +137,7 @@ impl Record {
             annotations,
             containers: containers
                 .into_iter()
-                .map(ContainerRecord::assemble)
+                .map(|config| ContainerRecord::assemble(config, Some(created_at)))
                 .collect::<Result<_, _>>()?,
             guest: None,
             machine: None,

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use common::{PATIENT, boot, id};
 use virtcontainers_store::{Blob, FileStore, LeaseMode, Record, Store};
 use virtcontainers_types::{
@@ -29,6 +31,9 @@ fn full() -> Record {
         state: ContainerState::Stopped,
         exit_status: Some(ExitStatus(137)),
         stand_in: None,
+        created_at: None,
+        bundle: None,
+        annotations: BTreeMap::new(),
     };
     record.guest = Some(GuestFacts {
         agent_version: "0.1.0".to_owned(),

@@ -1,6 +1,7 @@
 //! What a sandbox and its containers are doing, in a form that is stored and shown.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,15 @@ pub struct ContainerStatus {
     /// The process that stands for it on the host, where that is not the sandbox's supervisor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stand_in: Option<ProcessIdentity>,
+    /// When it was created, in milliseconds since the Unix epoch; earlier versions did not store it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    /// The directory that it was made from: its bundle, else its root file system on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<PathBuf>,
+    /// The annotations of its specification.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// One sandbox, as stored and shown.

@@ -36,6 +36,9 @@ fn stopped_container() -> ContainerStatus {
         state: ContainerState::Stopped,
         exit_status: Some(ExitStatus(137)),
         stand_in: None,
+        created_at: Some(1_700_000_000_000),
+        bundle: Some("/srv/web-1".into()),
+        annotations: BTreeMap::from([("org.example/tier".to_owned(), "front".to_owned())]),
     }
 }
 
@@ -68,6 +71,9 @@ fn a_sandbox_that_runs() {
             state: ContainerState::Running,
             exit_status: None,
             stand_in: None,
+            created_at: None,
+            bundle: None,
+            annotations: BTreeMap::new(),
         },
         stopped_container(),
     ];
