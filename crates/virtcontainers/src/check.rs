@@ -1,5 +1,7 @@
 //! What this host can do: looked at without changing anything, with a remedy for each lack.
 
+mod system;
+
 use std::path::Path;
 
 use serde::Serialize;
@@ -7,6 +9,8 @@ use virtcontainers_types::GuestRoot;
 
 use crate::config::{Config, GuestAssets};
 use crate::registry;
+
+pub(crate) use system::cgroup_mode;
 
 /// Whether something is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -47,20 +51,24 @@ pub struct Item {
 
 /// Looks at this host with the eyes of `config`.
 pub fn host(config: &Config) -> Vec<Item> {
-    let mut items = vec![root_privileges()];
+    let mut items = vec![system::root_privileges()];
     let daemon = registry::daemon(config).find();
-    items.push(required(
-        "virtiofsd",
-        daemon.map(|path| path.display().to_string()),
-    ));
+    items.push(Item {
+        remedy: daemon.is_err().then(|| {
+            "install the Debian package virtiofsd, or set virtiofsd in [hypervisor.qemu]".to_owned()
+        }),
+        ..required("virtiofsd", daemon.map(|path| path.display().to_string()))
+    });
     items.extend(registry::host(config));
     items.extend(guest(config));
-    items.push(device(
+    items.push(system::device(
         "tun",
         Path::new("/dev/net/tun"),
         "`modprobe tun`; needed for networks",
     ));
-    items.push(cgroups());
+    items.push(system::memory(config.hypervisor.qemu.memory));
+    items.push(system::modules());
+    items.push(system::cgroups());
     items
 }
 
@@ -102,18 +110,6 @@ pub(crate) fn optional(name: &'static str, lack: Option<&str>, remedy: &str) -> 
     }
 }
 
-fn root_privileges() -> Item {
-    match rustix::process::geteuid().is_root() {
-        true => ok("root", "running as root".to_owned()),
-        false => Item {
-            name: "root",
-            verdict: Verdict::Missing,
-            detail: "not running as root".to_owned(),
-            remedy: Some("run as root: namespaces and mounts need it".to_owned()),
-        },
-    }
-}
-
 fn guest(config: &Config) -> Vec<Item> {
     let file = |name, path: &Path| match std::fs::File::open(path) {
         Ok(_) => ok(name, path.display().to_string()),
@@ -136,36 +132,42 @@ fn guest(config: &Config) -> Vec<Item> {
     }
 }
 
-fn device(name: &'static str, path: &Path, remedy: &str) -> Item {
-    match path.exists() {
-        true => ok(name, path.display().to_string()),
-        false => Item {
-            name,
-            verdict: Verdict::Absent,
-            detail: format!("there is no {}", path.display()),
-            remedy: Some(remedy.to_owned()),
-        },
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn cgroups() -> Item {
-    let root = Path::new("/sys/fs/cgroup");
-    let detail = match (
-        root.join("cgroup.controllers").exists(),
-        root.join("unified/cgroup.controllers").exists(),
-        root.join("memory").exists(),
-    ) {
-        (true, _, _) => "version 2",
-        (false, true, _) => "version 1 and 2 (hybrid)",
-        (false, false, true) => "version 1",
-        (false, false, false) => {
-            return Item {
-                name: "cgroups",
-                verdict: Verdict::Absent,
-                detail: "no hierarchy is mounted at /sys/fs/cgroup".to_owned(),
-                remedy: Some("mount one to limit sandboxes on the host".to_owned()),
-            };
-        }
-    };
-    ok("cgroups", detail.to_owned())
+    #[test]
+    fn the_names_are_stable() {
+        let names: Vec<&str> = host(&Config::default())
+            .iter()
+            .map(|item| item.name)
+            .filter(|name| !["kernel", "initrd"].contains(name))
+            .collect();
+        let expected = [
+            "root",
+            "virtiofsd",
+            "qemu",
+            "kvm",
+            "vhost-vsock",
+            "vsock-helper",
+            "tun",
+            "memory",
+            "modules",
+            "cgroups",
+        ];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn the_json_form_is_stable() {
+        let item = Item {
+            remedy: Some("help".to_owned()),
+            ..ok("tun", "here".to_owned())
+        };
+        let json = serde_json::to_value(item).unwrap();
+        let expected = serde_json::json!({
+            "name": "tun", "verdict": "ok", "detail": "here", "remedy": "help",
+        });
+        assert_eq!(json, expected);
+    }
 }

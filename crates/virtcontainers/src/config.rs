@@ -123,6 +123,8 @@ pub struct AgentSection {
 pub struct KataSection {
     /// `"announces"`, `"polled"`, or empty: decided by the manifest beside the initrd.
     pub start: Option<AgentStart>,
+    /// Sandboxes get a debug shell in the guest, outside of containers, for whoever may reach it.
+    pub debug_console_enabled: bool,
 }
 
 impl Config {
@@ -134,6 +136,13 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
         let table = merge::read(path)?;
         Self::from_table(table)
+    }
+
+    /// The files that [`load`](Self::load) reads, in the order in which they are merged.
+    ///
+    /// Errors: `Denied`, `Internal` when the folder of drop-ins cannot be read.
+    pub fn files(path: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+        merge::files(path)
     }
 
     fn from_table(table: Table) -> Result<Self, Error> {

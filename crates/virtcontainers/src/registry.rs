@@ -1,15 +1,17 @@
 //! The backends that there are, and the default wiring. The only place that names a backend.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use virtcontainers_qemu::{QemuBackend, Support};
+use virtcontainers_qemu::{AcceleratorChoice, QemuBackend, Support};
 use virtcontainers_runtime::{ErrorKind, Runtime, RuntimeOptions, Supervision};
 use virtcontainers_share::DaemonConfig;
 use virtcontainers_types::{AgentConfig, ContainerConfig, Lifetime, NetworkConfig, SandboxConfig};
 
 use crate::check::{self, Item};
 use crate::config::Config;
-use crate::{Error, annotations, supervisor, verified};
+use crate::environment::HypervisorFacts;
+use crate::{Error, annotations, console, supervisor, verified, version};
 
 /// A runtime as `config` describes it. Sandboxes are supervised by processes of this program: call
 /// [`run_if_supervisor`](crate::run_if_supervisor) first in `main`.
@@ -62,7 +64,7 @@ fn qemu_host(config: &Config) -> Vec<Item> {
         Support::Usable => None,
         Support::Unusable(reason) => Some(reason.clone()),
     };
-    let path = |found: Result<std::path::PathBuf, virtcontainers_hypervisor::Error>| {
+    let path = |found: Result<PathBuf, virtcontainers_hypervisor::Error>| {
         found.map(|path| path.display().to_string())
     };
     let backend = QemuBackend::new(config.hypervisor.qemu.machine.clone());
@@ -88,6 +90,49 @@ fn qemu_host(config: &Config) -> Vec<Item> {
     ]
 }
 
+/// What the configured backend is and uses. What cannot be told is a note.
+pub(crate) fn facts(config: &Config, notes: &mut Vec<String>) -> HypervisorFacts {
+    let mut told = |found: Result<PathBuf, String>| found.map_err(|why| notes.push(why)).ok();
+    let virtiofsd = told(daemon(config).find().map_err(|error| error.to_string()));
+    let facts = match config.runtime.hypervisor.as_str() {
+        "qemu" => qemu_facts(config, notes),
+        _ => HypervisorFacts::default(),
+    };
+    HypervisorFacts {
+        name: config.runtime.hypervisor.clone(),
+        virtiofsd,
+        ..facts
+    }
+}
+
+fn qemu_facts(config: &Config, notes: &mut Vec<String>) -> HypervisorFacts {
+    let machine = &config.hypervisor.qemu.machine;
+    let backend = QemuBackend::new(machine.clone());
+    let kvm = &backend.host().kvm;
+    let (accelerator, reason) = match (machine.accelerator, kvm) {
+        (AcceleratorChoice::Tcg, _) => (Some("tcg"), "it is configured".to_owned()),
+        (_, Support::Usable) => (Some("kvm"), "this host can".to_owned()),
+        (AcceleratorChoice::Auto, Support::Unusable(why)) => (Some("tcg"), why.clone()),
+        (AcceleratorChoice::Kvm, Support::Unusable(why)) => (None, why.clone()),
+    };
+    let mut told = |error: virtcontainers_hypervisor::Error| notes.push(error.to_string());
+    let path = backend.qemu_path().map_err(&mut told).ok();
+    let needs_helper = backend.needs_vsock_helper().map_err(&mut told).ok();
+    let helper = needs_helper.filter(|needed| *needed).and_then(|_| {
+        let found = backend.vsock_helper_path();
+        found.map_err(&mut told).ok()
+    });
+    HypervisorFacts {
+        version: path.as_deref().and_then(version::of),
+        path,
+        accelerator: accelerator.map(str::to_owned),
+        accelerator_reason: Some(reason),
+        vsock: needs_helper.map(|helper| if helper { "vhost-user" } else { "vhost" }.to_owned()),
+        vsock_helper: helper,
+        ..HypervisorFacts::default()
+    }
+}
+
 /// The configuration of a sandbox with one container, which it ends with, in the guest that
 /// `config` and the container's annotations describe. Files that annotations name with a digest are
 /// checked and copied here: what is checked is what boots.
@@ -98,7 +143,10 @@ fn qemu_host(config: &Config) -> Vec<Item> {
 /// be followed.
 pub fn sandbox_config(config: &Config, container: ContainerConfig) -> Result<SandboxConfig, Error> {
     let annotations = annotations::of(&container);
-    let guest = annotations::guest(config, &annotations, verified::folder().as_deref())?;
+    let mut guest = annotations::guest(config, &annotations, verified::folder().as_deref())?;
+    // First: what a container brings comes later and wins.
+    let words = console::kernel_words(config);
+    guest.boot.kernel_params.splice(0..0, words);
     Ok(SandboxConfig {
         id: container.id.clone().into(),
         hostname: container.spec.hostname().clone(),

@@ -9,6 +9,9 @@ use virtcontainers_types::{AgentStart, GuestRoot};
 use super::Config;
 use crate::Error;
 
+/// The initial RAM disk of our guest that has a shell, beside the one that has none.
+const WITH_SHELL: &str = "initrd-debug.img";
+
 /// The files of a guest, and how its agent starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestAssets {
@@ -37,8 +40,12 @@ impl GuestAssets {
             (true, None) => Err(missing(name)),
         };
         let kernel = pick(&section.kernel, "vmlinux")?;
+        let initrd = match config.agent.kata.debug_console_enabled {
+            true => WITH_SHELL,
+            false => "initrd.img",
+        };
         let root = match section.image.as_os_str().is_empty() {
-            true => GuestRoot::Initrd(pick(&section.initrd, "initrd.img")?),
+            true => GuestRoot::Initrd(pick(&section.initrd, initrd)?),
             false if section.initrd.as_os_str().is_empty() => {
                 GuestRoot::Image(section.image.clone())
             }

@@ -25,6 +25,13 @@ pub(super) fn read(path: Option<&Path>) -> Result<Table, Error> {
     Ok(table)
 }
 
+/// The files that [`read`] would read, in their order.
+pub(super) fn files(path: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+    let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+    let main = file.exists().then(|| file.to_owned());
+    Ok(main.into_iter().chain(drop_ins(file)?).collect())
+}
+
 fn parse(text: &str, file: &Path) -> Result<Table, Error> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         Error::new(
