@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, Spec};
 
-/// A bind mount whose source is on the host and must be shared with the guest.
+/// Where shared memory is expected (POSIX shm_open(3)).
+pub(crate) const SHM: &str = "/dev/shm";
+
+/// A bind mount whose source is looked for on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostBind {
     /// Its place in the specification's list of mounts.
@@ -14,34 +17,54 @@ pub struct HostBind {
     pub source: PathBuf,
     /// The path in the container.
     pub destination: PathBuf,
-    /// The container must not write.
+    /// The container must not write, also not to what is mounted below the source.
     pub read_only: bool,
+    /// What is mounted below the source is bound too.
+    pub recursive: bool,
+    /// What is mounted below the source later appears too.
+    pub follows: bool,
 }
 
-/// The bind mounts of a specification, in order.
+/// The bind mounts of a specification that may be the host's, in order. Those of `/proc`, `/sys`
+/// and `/dev` mean the guest's own, and `/dev/shm` is the sandbox's shared memory.
 pub fn host_binds(spec: &Spec) -> Vec<HostBind> {
     let mounts = spec.mounts().iter().flatten().enumerate();
     mounts
-        .filter(|(_, mount)| is_bind(mount))
+        .filter(|(_, mount)| is_bind(mount) && mount.destination() != Path::new(SHM))
         .filter_map(|(index, mount)| {
-            Some(HostBind {
+            let source = mount.source().clone()?;
+            (!is_kernels(&source)).then(|| HostBind {
                 index,
-                source: mount.source().clone()?,
+                source,
                 destination: mount.destination().clone(),
-                read_only: has_option(mount, "ro"),
+                read_only: last_of(mount, &[("ro", true), ("rro", true), ("rw", false)]),
+                recursive: has_option(mount, "rbind"),
+                follows: last_of(mount, &PROPAGATIONS),
             })
         })
         .collect()
 }
 
-/// The specification for the guest. `root` is the root file system in the guest, `shared` the
-/// guest's path for each of [`host_binds`], by index.
-pub fn guest_spec(spec: &Spec, root: &Path, shared: &[(usize, PathBuf)]) -> Spec {
+/// Whether mounts of the host arrive, by the word that says so.
+const PROPAGATIONS: [(&str, bool); 8] = [
+    ("shared", true),
+    ("rshared", true),
+    ("slave", true),
+    ("rslave", true),
+    ("private", false),
+    ("rprivate", false),
+    ("unbindable", false),
+    ("runbindable", false),
+];
+
+/// The specification for the guest. `root` is the root file system in the guest, `sources` the
+/// guest's path for mounts by index, such as those of [`host_binds`] that are shared.
+pub fn guest_spec(spec: &Spec, root: &Path, sources: &[(usize, PathBuf)]) -> Spec {
     let mut guest = spec.clone();
     if let Some(host_root) = guest.root_mut() {
         host_root.set_path(root.to_owned());
     }
-    for (index, source) in shared {
+    for (index, source) in sources {
         if let Some(mount) = guest
             .mounts_mut()
             .as_mut()
@@ -55,6 +78,11 @@ pub fn guest_spec(spec: &Spec, root: &Path, shared: &[(usize, PathBuf)]) -> Spec
         linux.set_cgroups_path(None);
     }
     guest
+}
+
+/// File systems that show a kernel and its devices: the guest has its own.
+fn is_kernels(source: &Path) -> bool {
+    source.starts_with("/proc") || source.starts_with("/sys") || source == Path::new("/dev")
 }
 
 fn is_bind(mount: &Mount) -> bool {
@@ -71,6 +99,13 @@ fn has_option(mount: &Mount, name: &str) -> bool {
         .any(|option| option == name)
 }
 
+/// What the last of the known words says; `false` when there is none.
+fn last_of(mount: &Mount, words: &[(&str, bool)]) -> bool {
+    let options = mount.options().iter().flatten().rev();
+    let mut said = options.filter_map(|option| words.iter().find(|(word, _)| option == word));
+    said.next().is_some_and(|(_, value)| *value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +119,14 @@ mod tests {
         container_spec(&CommandLine::default(), Path::new("/host/root"), &volumes)
     }
 
+    fn bind(source: &str, destination: &str, options: &[&str]) -> Vec<HostBind> {
+        let mount = serde_json::json!({
+            "destination": destination, "source": source, "options": options,
+        });
+        let document = serde_json::json!({"ociVersion": "1.2.0", "mounts": [mount]});
+        host_binds(&serde_json::from_value(document).unwrap())
+    }
+
     #[test]
     fn only_binds_are_shared() {
         let binds = host_binds(&spec());
@@ -92,6 +135,40 @@ mod tests {
             .map(|b| (b.source.to_str().unwrap(), b.read_only))
             .collect();
         assert_eq!(rows, [("/srv", false), ("/etc/hosts", true)]);
+    }
+
+    #[test]
+    fn the_guest_has_its_own_kernel_and_shared_memory() {
+        for (source, destination, of_host) in [
+            ("/proc", "/proc", false),
+            ("/sys/fs/cgroup", "/sys/fs/cgroup", false),
+            ("/dev", "/dev", false),
+            ("/run/shm", "/dev/shm", false),
+            ("/dev/shm", "/shm", true),
+            ("/dev/fuse", "/dev/fuse", true),
+            ("/process", "/p", true),
+        ] {
+            let binds = bind(source, destination, &["rbind"]);
+            assert_eq!(binds.len(), usize::from(of_host), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_last_word_of_the_options_counts() {
+        let rows: [(&[&str], bool, bool, bool); 7] = [
+            (&["bind"], false, false, false),
+            (&["rbind", "ro"], true, true, false),
+            (&["rbind", "rro", "rprivate"], true, true, false),
+            (&["bind", "ro", "rw"], false, false, false),
+            (&["rbind", "rslave"], false, true, true),
+            (&["bind", "shared"], false, false, true),
+            (&["rbind", "rslave", "rprivate"], false, true, false),
+        ];
+        for (options, read_only, recursive, follows) in rows {
+            let bind = bind("/srv", "/a", options).remove(0);
+            let got = (bind.read_only, bind.recursive, bind.follows);
+            assert_eq!(got, (read_only, recursive, follows), "{options:?}");
+        }
     }
 
     #[test]
