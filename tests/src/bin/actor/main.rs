@@ -4,7 +4,7 @@
 //! [`command`](mod@command), to be carried out once; `life`, a sandbox's whole life; `storm SEED
 //! MILLISECONDS`, random operations. Each operation is told in one line of JSON.
 //!
-//! The program is also the supervisor and the machine of its sandboxes.
+//! The program is also the supervisor, the stand-ins and the machine of its sandboxes.
 
 mod command;
 mod journaled;
@@ -15,7 +15,7 @@ mod stage;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use virtcontainers::SupervisorStart;
+use virtcontainers::{StandIn, SupervisorStart};
 use virtcontainers_process::TAG_VARIABLE;
 use virtcontainers_testkit::hypervisor::{FAKE_MACHINE, fake_machine};
 
@@ -24,6 +24,8 @@ use stage::Stage;
 
 /// The word by which the program becomes a supervisor.
 const SUPERVISE: &str = "supervise";
+/// The word by which it becomes a stand-in.
+const STAND_IN: &str = "stand-in";
 
 fn main() -> ExitCode {
     if std::env::var(TAG_VARIABLE).is_ok_and(|tag| tag == FAKE_MACHINE) {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     }
     let ended = match std::env::args().nth(1).as_deref() {
         Some(SUPERVISE) => supervise(),
+        Some(STAND_IN) => stand_in(),
         _ => act(),
     };
     match ended {
@@ -46,6 +49,12 @@ fn main() -> ExitCode {
 fn executor() -> Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     Ok(builder.enable_all().build()?)
+}
+
+fn stand_in() -> Result<bool> {
+    let stand_in = StandIn::take()?;
+    executor()?.block_on(stand_in.wait())?;
+    Ok(true)
 }
 
 fn supervise() -> Result<bool> {

@@ -15,7 +15,7 @@ use virtcontainers::{RuntimeOptions, Supervision, SupervisorProgram};
 use virtcontainers_testkit::hypervisor::{ProcessBackend, REPORTS_VARIABLE};
 use virtcontainers_testkit::sample;
 
-use crate::SUPERVISE;
+use crate::{STAND_IN, SUPERVISE};
 
 /// What all actors on one sandbox agree on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl Setting {
         let program = SupervisorProgram {
             program: std::env::current_exe()?,
             args: vec![SUPERVISE.into()],
-            stand_in: Vec::new(),
+            stand_in: vec![STAND_IN.into()],
             env: vec![env],
             preamble: serde_json::to_value(self)?,
         };

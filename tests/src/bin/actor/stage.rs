@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use virtcontainers::oci::{CommandLine, exec_process};
-use virtcontainers::types::{ContainerId, SandboxStatus};
+use virtcontainers::types::{ContainerId, ProcessIdentity, SandboxStatus};
 use virtcontainers::{
     ContainerIo, CreateOptions, ExecRequest, Runtime, RuntimeError, RuntimeOptions,
 };
+use virtcontainers_process::Identity;
 use virtcontainers_tests::history::{Call, Ending, Event, INCARNATION, Journal, Verb, now};
 
 use crate::journaled::Journaled;
@@ -110,7 +111,7 @@ impl Stage {
             }
             Verb::CreateContainer => {
                 let config = self.setting.container(container);
-                let io = ContainerIo::default();
+                let io = ContainerIo::default().with_stand_in();
                 runtime.create_container(id, config, io).await?;
                 Ok(None)
             }
@@ -161,8 +162,10 @@ impl Stage {
             process: exec_process(&command),
             io: ContainerIo::default(),
         };
-        let entered = self.runtime.enter_container(&self.setting.id, request);
-        entered.await?.wait().await?;
+        let entered = self.runtime.enter_detached(&self.setting.id, request);
+        let ProcessIdentity { pid, start_time } = entered.await?;
+        let stand_in = Identity { pid, start_time };
+        stand_in.wait_gone(self.runtime.deadlines().rpc).await?;
         Ok(())
     }
 }
