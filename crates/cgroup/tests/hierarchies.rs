@@ -11,8 +11,26 @@ use virtcontainers_cgroup::{Cgroup, ErrorKind, Host, Undo, is_of_container, undo
 use virtcontainers_types::CgroupPath;
 
 fn open(path: &str) -> Cgroup {
+    open_on(&Host::detect().unwrap(), path)
+}
+
+fn open_on(host: &Host, path: &str) -> Cgroup {
     let path = CgroupPath::parse(path, false).unwrap();
-    Cgroup::open(&Host::detect().unwrap(), &path).unwrap()
+    Cgroup::open(host, &path).unwrap()
+}
+
+/// This host as it is, and as if it had only one of the versions that it has.
+fn hosts() -> Vec<Host> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let only = |kind: &str| {
+        let lines = text.lines().filter(|line| line.contains(kind));
+        Host::from_mountinfo(&lines.collect::<Vec<_>>().join("\n")).ok()
+    };
+    let parts = [only(" - cgroup "), only(" - cgroup2 ")];
+    let whole = Host::detect().unwrap();
+    std::iter::once(whole)
+        .chain(parts.into_iter().flatten())
+        .collect()
 }
 
 fn directories(cgroup: &Cgroup) -> Vec<PathBuf> {
@@ -30,8 +48,14 @@ fn parent(name: &str) -> (Vec<PathBuf>, Swept) {
 
 #[test]
 fn a_process_is_in_every_hierarchy_and_moves_out_at_the_end() {
+    for host in hosts() {
+        lives_and_moves_out(&host);
+    }
+}
+
+fn lives_and_moves_out(host: &Host) {
     let name = unique("life");
-    let cgroup = open(&format!("{name}/inner/web"));
+    let cgroup = open_on(host, &format!("{name}/inner/web"));
     let (ledger, mut process) = (Ledger::new(), Idle::start());
     cgroup
         .create(&container("web"), process.pid(), &ledger)
