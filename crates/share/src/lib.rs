@@ -9,6 +9,6 @@ mod undo;
 
 pub use daemon::{Cache, Daemon, DaemonConfig, SOCKET};
 pub use error::{Error, ErrorKind};
-pub use tree::{GUEST_DIRECTORY, Tree};
+pub use tree::{GUEST_DIRECTORY, SharedVolume, Tree};
 pub use undo::{OWNER, Undo, VERSION, is_of_container, undo};
 pub use virtcontainers_process::Exit;

@@ -131,26 +131,31 @@ impl Tree {
             );
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        self.add(container, ROOTFS, &place, read_only, undo)
+        let volume = SharedVolume {
+            source,
+            read_only,
+            recursive: true,
+            follows: false,
+        };
+        self.add(container, ROOTFS, &place, volume, undo)
     }
 
-    /// Shares a directory, with the mounts below it, or a file, and returns where the guest has
-    /// it. `index` tells the volumes of a container apart. The source is resolved on the host,
-    /// symbolic links included; `read_only` is enforced on the host. The destination is of no
-    /// interest here.
+    /// Shares a directory or a file, and returns where the guest has it. `index` tells the volumes
+    /// of a container apart. The source is resolved on the host, symbolic links included.
     ///
     /// Errors: `NotFound`, naming the source; `Unsupported` when it is neither file nor directory;
     /// `AlreadyExists` when `index` is taken; `Denied`, `Internal`.
-    pub fn add_volume(
+    pub fn add_volume<'a>(
         &self,
         container: &ContainerId,
         index: usize,
-        volume: &Volume,
+        volume: impl Into<SharedVolume<'a>>,
         undo: &dyn UndoSink,
     ) -> Result<PathBuf, Error> {
-        let place = open_source(&volume.source)?;
+        let volume = volume.into();
+        let place = open_source(volume.source)?;
         let name = format!("volume-{index}");
-        self.add(container, &name, &place, volume.read_only, undo)
+        self.add(container, &name, &place, volume, undo)
     }
 
     fn add(
@@ -158,7 +163,7 @@ impl Tree {
         container: &ContainerId,
         name: &str,
         source: &Source,
-        read_only: bool,
+        volume: SharedVolume<'_>,
         undo: &dyn UndoSink,
     ) -> Result<PathBuf, Error> {
         let directory = self.writable().join(container);
@@ -186,9 +191,12 @@ impl Tree {
             &source.file,
             &source.path,
             &target,
-            read_only,
-            Propagation::Private,
-            true,
+            volume.read_only,
+            match volume.follows {
+                true => Propagation::Receiving,
+                false => Propagation::Private,
+            },
+            volume.recursive,
         )?;
         Ok(Path::new(GUEST_DIRECTORY).join(container).join(name))
     }
@@ -232,6 +240,32 @@ impl Tree {
         unmount_all(&path)?;
         unmount_all(&self.served().join(container).join(name))?;
         remove_placeholder(&path)
+    }
+}
+
+/// A file or directory of the host to be shared, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedVolume<'a> {
+    /// The path on the host.
+    pub source: &'a Path,
+    /// The guest cannot write, also not to what is mounted below; the host sees to it.
+    pub read_only: bool,
+    /// What is mounted below is shared too.
+    pub recursive: bool,
+    /// What is mounted below later, or unmounted, is so for the guest too, if the source lies on a
+    /// shared mount (mount_namespaces(7)). Nothing goes the other way.
+    pub follows: bool,
+}
+
+/// With what is mounted below it now.
+impl<'a> From<&'a Volume> for SharedVolume<'a> {
+    fn from(volume: &'a Volume) -> Self {
+        Self {
+            source: &volume.source,
+            read_only: volume.read_only,
+            recursive: true,
+            follows: false,
+        }
     }
 }
 
