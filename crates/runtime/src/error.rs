@@ -199,6 +199,7 @@ lower_error!(
     virtcontainers_network::Error,
     virtcontainers_oci::Error,
     virtcontainers_share::Error,
+    virtcontainers_cgroup::Error,
     virtcontainers_store::Error,
     virtcontainers_types::Error,
 );

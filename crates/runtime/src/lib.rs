@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod boot;
+mod cgroup;
 mod clock;
 mod diagnosis;
 mod end;

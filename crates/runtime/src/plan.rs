@@ -8,6 +8,7 @@ use virtcontainers_share::DaemonConfig;
 use virtcontainers_store::{Blob, Record};
 use virtcontainers_types::{AgentStart, Attachment, ContainerConfig, Deadlines, SandboxConfig};
 
+use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::paths::Layout;
 
@@ -142,11 +143,12 @@ pub(crate) fn check(
     config.containers.iter().try_for_each(check_container)
 }
 
-/// Refuses a container whose files are not there.
+/// Refuses a container whose files are not there, or whose cgroup cannot be.
 pub(crate) fn check_container(container: &ContainerConfig) -> Result<(), Error> {
     if let Some(rootfs) = container.rootfs.host() {
         require_directory(rootfs)?;
     }
+    cgroup::open(container)?;
     let binds = virtcontainers_oci::host_binds(&container.spec);
     binds
         .iter()

@@ -5,6 +5,7 @@ use virtcontainers_agent::ProcessRef;
 use virtcontainers_store::{Lease, Record};
 use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxState};
 
+use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent, Numbered};
 use crate::runtime::Runtime;
@@ -79,7 +80,8 @@ impl Runtime {
             Intent::Pause | Intent::Resume => self.turn_machine(record).await,
             Intent::CreateContainer(container) => {
                 self.remove_from_guest(record, container).await?;
-                self.withdraw(record, container)
+                self.withdraw(record, container)?;
+                cgroup::remove(&self.host.store.ledger(record.id()), container)
             }
             Intent::StartContainer(container) => {
                 let agent = self.connect_agent(record).await?;

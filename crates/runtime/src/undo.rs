@@ -70,7 +70,7 @@ pub(crate) enum Undoer {
 /// How much is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// All but what is kept of a stopped sandbox: the console's log.
+    /// All but what is kept of a stopped sandbox: the console's log and cgroups.
     Stop,
     /// Everything.
     Delete,
@@ -134,7 +134,10 @@ pub(crate) fn undo_brief(
     backend: &dyn Backend,
     extent: Extent,
 ) -> Option<Result<(), Error>> {
-    let brief = entries.iter().all(is_kept);
+    let is_cgroup = |entry: &UndoEntry| entry.owner == virtcontainers_cgroup::OWNER;
+    let brief = entries
+        .iter()
+        .all(|entry| is_kept(entry) && !is_cgroup(entry));
     brief.then(|| undo_entries(entries, backend, extent, Vec::new()))
 }
 
@@ -143,7 +146,8 @@ pub(crate) fn undo_brief(
 pub(crate) fn undo_boot(ledger: &Ledger, backend: &dyn Backend) -> Result<(), Error> {
     let failed = || "cannot read the ledger of the sandbox".to_owned();
     let mut entries = ledger.entries().during(failed)?.entries;
-    entries.retain(|entry| entry.owner != OWNER);
+    // The supervisor goes on in its cgroup.
+    entries.retain(|entry| ![OWNER, virtcontainers_cgroup::OWNER].contains(&entry.owner.as_str()));
     for entry in entries.iter().rev() {
         undo(entry, backend, Extent::Stop).map_err(|failure| {
             let message = format!("a failed boot cannot be undone: {failure}");
@@ -185,12 +189,13 @@ pub(crate) fn has_effects(ledger: &Ledger) -> Result<bool, Error> {
     Ok(!read(ledger)?.iter().all(is_kept))
 }
 
-/// What a stop leaves in the ledger.
+/// What a stop leaves in the ledger, and where it is: a cgroup goes with its container.
 fn is_kept(entry: &UndoEntry) -> bool {
-    matches!(
-        own_effect(entry),
-        Some(Effect::MachineDirectory(_) | Effect::Intent(_))
-    )
+    entry.owner == virtcontainers_cgroup::OWNER
+        || matches!(
+            own_effect(entry),
+            Some(Effect::MachineDirectory(_) | Effect::Intent(_))
+        )
 }
 
 /// Whether there is anything for [`clear_directories`] to remove.
@@ -228,6 +233,10 @@ fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), 
                 "version {} of a runtime entry is not known",
                 entry.version
             )),
+        },
+        virtcontainers_cgroup::OWNER => match extent {
+            Extent::Stop => Ok(()),
+            Extent::Delete => virtcontainers_cgroup::undo(entry).map_err(text_of),
         },
         virtcontainers_share::OWNER => virtcontainers_share::undo(entry).map_err(text_of),
         virtcontainers_network::OWNER => virtcontainers_network::undo(entry).map_err(text_of),

@@ -11,6 +11,8 @@ use virtcontainers_types::{
 };
 
 use crate::boot;
+use crate::cgroup;
+use crate::clock;
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::dialect;
 use crate::hooks;
@@ -48,6 +50,7 @@ impl Runtime {
             Ok(stand_in) => {
                 let mut record = lease.record().clone();
                 added.status.stand_in = stand_in;
+                added.status.created_at = Some(clock::unix_millis());
                 let status = added.status.clone();
                 record.containers.push(added);
                 record.settled = settled;
@@ -106,7 +109,9 @@ impl Runtime {
                 return Ok(None);
             };
             let line = client::watch_stood_for(&directory, &config.id, terminal, io).await?;
-            self.start_stand_in(making, record, line).map(Some)
+            let stand_in = self.start_stand_in(making, record, line)?;
+            cgroup::enter(config, stand_in.pid, &ledger)?;
+            Ok(Some(stand_in))
         };
         let patience = self.deadlines().lock;
         let late = |_| {
@@ -257,6 +262,7 @@ impl Runtime {
         }
         self.withdraw(lease.record(), container)?;
         self.forget_shared(&lease.ledger(), container)?;
+        cgroup::remove(&lease.ledger(), container).map_err(|error| error.of(&id))?;
         let mut record = lease.record().clone();
         let mut gone = record
             .containers

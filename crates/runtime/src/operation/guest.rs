@@ -10,6 +10,7 @@ use virtcontainers_types::{
     SandboxId, SandboxState, check,
 };
 
+use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
 use crate::plan;
@@ -132,9 +133,18 @@ impl Runtime {
         } = request;
         let directory = self.host.layout.machine(id);
         let exec = Exec { container, process };
+        let mut known = record.containers.iter();
+        let known = known.find(|known| known.status.id == exec.container);
+        let config = known.map(|known| known.config.get()).transpose();
+        let config = config.during(|| format!("cannot read container {}", exec.container))?;
         let entered = async {
             let line = exec_stood_for(&directory, exec, io).await?;
-            self.start_stand_in(making, &record, line)
+            let stand_in = self.start_stand_in(making, &record, line)?;
+            match config.map(|config| cgroup::join(config, stand_in.pid)) {
+                // A short process may have ended, and its stand-in with it.
+                Some(Err(error)) if error.kind() != ErrorKind::Gone => Err(error),
+                _ => Ok(stand_in),
+            }
         };
         entered.await.map_err(|error| error.of(id))
     }

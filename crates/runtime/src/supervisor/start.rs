@@ -15,6 +15,7 @@ use super::control::{self, Begin, Report, Request, Up};
 use super::creator::{self, Supervisor};
 use super::tasks::Attendance;
 use super::{Hosting, Outlook, supervise};
+use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::host::Host;
 use crate::options::{ContainerIo, Progress, Supervision, SupervisorProgram, null};
@@ -65,6 +66,10 @@ async fn start_process(
     let mark = Mark::new(&begin.plan.nonce, TAG);
     Effect::Supervisor(mark.clone()).enter(ledger)?;
     let child = spawn(program, &begin, &mark, theirs, io)?;
+    // Before it starts anything, which is in the same cgroup then.
+    if let Some(first) = begin.config.containers.first() {
+        cgroup::enter(first, child.identity().pid, ledger)?;
+    }
     send_preamble(&ours, program)?;
     let (receiver, mut sender) = control::split(asynchronous(ours)?);
     sender.send(&Request::Begin(Box::new(begin))).await?;
