@@ -12,13 +12,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "vc",
     version,
-    propagate_version = true,
     after_help = "\
 Examples:
   vc check
   vc run --rootfs /srv/busybox hello -- uname -a
-  vc run --bundle /srv/bundle web
-  vc exec web ps"
+  vc create --bundle /srv/bundle web && vc start web
+  vc exec web ps
+
+Every command of an OCI runtime is here, so that a container manager can be told to use this program:
+  podman --runtime /usr/local/bin/vc run --rm alpine uname -a"
 )]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -39,9 +41,30 @@ pub(crate) struct Global {
     /// Show the phases of a start with their times; twice for details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// How messages on standard error are written
+    /// File to append messages to; standard error then gets the final error alone
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// How messages are written, in the log file if there is one, else on standard error
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+    /// Tell everything: as --verbose twice
+    #[arg(long, global = true)]
+    pub(crate) debug: bool,
+    /// Read a bundle's cgroupsPath as slice:prefix:name, and have systemd make the control group
+    #[arg(long, global = true)]
+    pub(crate) systemd_cgroup: bool,
+    /// Accepted when false or auto: virtual machines need root for now
+    #[arg(long, global = true, value_name = "WHETHER", action = clap::ArgAction::Set, value_parser = rootless, default_value = "auto", hide_default_value = true)]
+    pub(crate) rootless: bool,
+}
+
+/// Only a plain yes is refused.
+fn rootless(text: &str) -> Result<bool, String> {
+    match text {
+        "auto" | "false" | "0" => Ok(false),
+        "true" | "1" => Err("vc cannot run without root privileges yet: run it as root".to_owned()),
+        _ => Err("write true, false or auto".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -98,6 +121,9 @@ mod tests {
         };
         assert_eq!(exec.command, ["sh", "-c", "true"]);
         assert!(exec.process.tty);
+        for line in ["vc ps x", "vc ps x -ef", "vc ps --format json x aux"] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]
@@ -110,9 +136,42 @@ mod tests {
             "vc run --rootfs /r --cpus 0 x -- true",
             "vc run --rootfs /r --volume rel:/x x -- true",
             "vc exec x",
+            "vc exec --process p.json x true",
+            "vc exec --preserve-fds 1 x true",
+            "vc create --preserve-fds 3 x",
+            "vc run --keep --rootfs /r",
+            "vc --rootless true list",
             "vc kill x NOSUCH",
+            "vc kill x 65",
+            "vc delete",
+            "vc events --interval 0s x",
+            "vc update --memory lots x",
+            "vc checkpoint x",
         ] {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_managers_write_is_understood() {
+        for line in [
+            "vc --root /r --log /l --log-format json --systemd-cgroup create --bundle /b --pid-file /p --no-pivot --no-new-keyring --console-socket /s x",
+            "vc --systemd-cgroup --root /r start x",
+            "vc create -b /b --preserve-fds 0 x",
+            "vc exec --console-socket /s --process /p --detach --pid-file /f x",
+            "vc exec --pid-file /f --process /p --detach --tty x",
+            "vc kill --all x 9",
+            "vc kill x 0",
+            "vc delete --force x y",
+            "vc ps --format json x",
+            "vc update --resources - x",
+            "vc update --memory 64M --memory-swap -1 --cpu-quota -1 x",
+            "vc --rootless=auto --debug state x",
+            "vc events --stats x",
+        ] {
+            if let Err(error) = parse(line) {
+                panic!("{line}: {error}");
+            }
         }
     }
 

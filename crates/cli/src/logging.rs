@@ -1,48 +1,172 @@
-//! Messages on standard error: short lines for people, or one JSON object a line for programs.
+//! Messages: short lines for people on standard error; in a log file, or for programs, lines of pairs
+//! or of JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::Context;
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::args::{Global, LogFormat};
+use crate::clock::now;
 
-/// Sets up logging for a command. `RUST_LOG` wins over `--verbose`.
-pub(crate) fn init(global: &Global) {
-    let default = match global.verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    start(default, global.log_format);
+/// Where messages go, and how they are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    format: LogFormat,
+    file: Option<Arc<File>>,
+}
+
+impl Log {
+    /// Opens what the command line asks for.
+    pub(crate) fn open(global: &Global) -> anyhow::Result<Self> {
+        Self::at(global.log.as_deref(), global.log_format)
+    }
+
+    /// Standard error alone.
+    pub(crate) fn stderr(format: LogFormat) -> Self {
+        Self { format, file: None }
+    }
+
+    /// What can be made out of words that are no valid command line: a manager that wrote them looks
+    /// for the reason where it looks for all others.
+    pub(crate) fn of_words(words: impl Iterator<Item = OsString>) -> Self {
+        let mut words = words.map(|word| word.into_string().unwrap_or_default());
+        let (mut file, mut format) = (None, LogFormat::Text);
+        while let Some(word) = words.next() {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (word, None),
+            };
+            match name.as_str() {
+                "--log" => file = value.or_else(|| words.next()),
+                "--log-format" => {
+                    let value = value.or_else(|| words.next()).unwrap_or_default();
+                    format = LogFormat::from_str(&value, true).unwrap_or(format);
+                }
+                "--" => break,
+                _ => {}
+            }
+        }
+        Self::at(file.as_deref().map(Path::new), format).unwrap_or(Self::stderr(format))
+    }
+
+    fn at(path: Option<&Path>, format: LogFormat) -> anyhow::Result<Self> {
+        let open = |path: &Path| {
+            let file = File::options().append(true).create(true).open(path);
+            file.with_context(|| format!("cannot write the log file {}", path.display()))
+        };
+        let file = path.map(open).transpose()?.map(Arc::new);
+        Ok(Self { format, file })
+    }
+
+    /// Sets up logging for a command. `RUST_LOG` wins over `--verbose`. With a log file, nothing but
+    /// the final error is written to standard error, which may be the container's.
+    pub(crate) fn start(&self, global: &Global) {
+        let verbose = if global.debug { 2 } else { 0 }.max(global.verbose);
+        let default = match verbose {
+            0 => "warn",
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        };
+        match (&self.file, self.format) {
+            (None, format) => {
+                let lines = Lines(match format {
+                    LogFormat::Text => Shape::Person,
+                    LogFormat::Json => Shape::Json,
+                });
+                start(
+                    default,
+                    std::io::stderr,
+                    lines,
+                    std::io::stderr().is_terminal(),
+                );
+            }
+            (Some(file), format) => {
+                start(default, Arc::clone(file), Lines(in_file(format)), false);
+            }
+        }
+    }
+
+    /// Writes the final error: its `message` and what else belongs to it. `tell` tells a person.
+    pub(crate) fn error(
+        &self,
+        message: &str,
+        others: serde_json::Map<String, Value>,
+        tell: impl FnOnce(),
+    ) {
+        let fields = Fields {
+            message: message.to_owned(),
+            others: others
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        };
+        if let Some(mut file) = self.file.as_deref() {
+            let line = fields.line(in_file(self.format), Level::ERROR);
+            // Standard error has it too.
+            file.write_all(line.as_bytes()).unwrap_or_default();
+        }
+        match (&self.file, self.format) {
+            (None, LogFormat::Json) => eprint!("{}", fields.line(Shape::Json, Level::ERROR)),
+            _ => tell(),
+        }
+    }
+}
+
+fn in_file(format: LogFormat) -> Shape {
+    match format {
+        LogFormat::Text => Shape::Pairs,
+        LogFormat::Json => Shape::Json,
+    }
 }
 
 /// Sets up logging for a supervisor: JSON, into the file that its standard error is.
 pub(crate) fn for_supervisor() {
-    start("warn", LogFormat::Json);
+    start("warn", std::io::stderr, Lines(Shape::Json), false);
 }
 
-fn start(default: &str, format: LogFormat) {
+fn start<W>(default: &str, writer: W, lines: Lines, colours: bool)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .event_format(Lines(format))
+        .with_writer(writer)
+        .with_ansi(colours)
+        .event_format(lines)
         .init();
 }
 
+/// How a line is written.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// For somebody who looks on.
+    Person,
+    /// `name=value` pairs, with the time: a log file.
+    Pairs,
+    /// An object.
+    Json,
+}
+
 /// One event, one line.
-struct Lines(LogFormat);
+struct Lines(Shape);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -57,46 +181,71 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        match self.0 {
-            LogFormat::Text => fields.write_text(&mut writer, *event.metadata().level()),
-            LogFormat::Json => writeln!(writer, "{}", fields.into_json(*event.metadata().level())),
-        }
+        writer.write_str(&fields.line(self.0, *event.metadata().level()))
     }
 }
 
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: BTreeMap<&'static str, Value>,
+    others: BTreeMap<Cow<'static, str>, Value>,
 }
 
 impl Fields {
-    fn write_text(&self, writer: &mut Writer<'_>, level: Level) -> fmt::Result {
-        write!(writer, "vc: ")?;
-        if level <= Level::WARN {
-            write!(writer, "{}: ", level.as_str().to_ascii_lowercase())?;
-        }
-        write!(writer, "{}", self.message)?;
-        for (name, value) in &self.others {
-            match value {
-                Value::String(text) => write!(writer, " {name}={text}")?,
-                other => write!(writer, " {name}={other}")?,
-            }
-        }
-        writeln!(writer)
+    /// The whole line, with its end.
+    fn line(&self, shape: Shape, level: Level) -> String {
+        let mut line = match shape {
+            Shape::Person => self.for_person(level),
+            Shape::Pairs => self.pairs(level),
+            Shape::Json => self.json(level).to_string(),
+        };
+        line.push('\n');
+        line
     }
 
-    fn into_json(self, level: Level) -> Value {
+    fn for_person(&self, level: Level) -> String {
+        let mut line = "vc: ".to_owned();
+        if level <= Level::WARN {
+            line.push_str(word(level));
+            line.push_str(": ");
+        }
+        line.push_str(&self.message);
+        for (name, value) in &self.others {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            line.push_str(&format!(" {name}={value}"));
+        }
+        line
+    }
+
+    fn pairs(&self, level: Level) -> String {
+        let message = json!(self.message);
+        let mut line = format!("time=\"{}\" level={} msg={message}", now(), word(level));
+        for (name, value) in &self.others {
+            line.push_str(&format!(" {name}={value}"));
+        }
+        line
+    }
+
+    fn json(&self, level: Level) -> Value {
         let mut object = serde_json::Map::new();
-        object.insert("level".into(), json!(level.as_str().to_ascii_lowercase()));
+        object.insert("level".into(), json!(word(level)));
         object.insert("msg".into(), json!(self.message));
         object.insert("time".into(), json!(now()));
-        object.extend(
-            self.others
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value)),
-        );
+        let others = self.others.iter();
+        object.extend(others.map(|(name, value)| (name.to_string(), value.clone())));
         Value::Object(object)
+    }
+}
+
+/// The words that container managers know.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        _ => "debug",
     }
 }
 
@@ -105,7 +254,7 @@ impl Visit for Fields {
         match field.name() {
             "message" => self.message = format!("{value:?}"),
             name => {
-                self.others.insert(name, json!(format!("{value:?}")));
+                self.others.insert(name.into(), json!(format!("{value:?}")));
             }
         }
     }
@@ -114,30 +263,56 @@ impl Visit for Fields {
         match field.name() {
             "message" => value.clone_into(&mut self.message),
             name => {
-                self.others.insert(name, json!(value));
+                self.others.insert(name.into(), json!(value));
             }
         }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.insert(field.name(), json!(value));
+        self.others.insert(field.name().into(), json!(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.insert(field.name(), json!(value));
+        self.others.insert(field.name().into(), json!(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.insert(field.name(), json!(value));
+        self.others.insert(field.name().into(), json!(value));
     }
 }
 
-/// The time in RFC 3339.
-pub(crate) fn now() -> String {
-    let mut text = String::new();
-    let formatted = SystemTime.format_time(&mut Writer::new(&mut text));
-    if formatted.is_err() {
-        text.clear();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields {
+            message: "it \"broke\"".to_owned(),
+            others: BTreeMap::from([("id".into(), json!("web"))]),
+        }
     }
-    text
+
+    #[test]
+    fn a_person_a_file_and_a_program() {
+        let person = fields().line(Shape::Person, Level::WARN);
+        assert_eq!(person, "vc: warning: it \"broke\" id=web\n");
+        let pairs = fields().line(Shape::Pairs, Level::ERROR);
+        assert!(pairs.starts_with("time=\""), "{pairs}");
+        let rest = " level=error msg=\"it \\\"broke\\\"\" id=\"web\"\n";
+        assert!(pairs.ends_with(rest), "{pairs}");
+        let json: Value = serde_json::from_str(&fields().line(Shape::Json, Level::ERROR)).unwrap();
+        assert_eq!(json["level"], "error");
+        assert_eq!(json["msg"], "it \"broke\"");
+        assert_eq!(json["id"], "web");
+    }
+
+    #[test]
+    fn a_line_that_is_no_command_still_says_where_to_log() {
+        let log = |line: &str| Log::of_words(line.split_whitespace().map(OsString::from));
+        assert_eq!(log("vc --log-format json nosuch").format, LogFormat::Json);
+        assert_eq!(log("vc --log-format=json nosuch").format, LogFormat::Json);
+        let after = log("vc exec x -- --log-format json");
+        assert_eq!(after.format, LogFormat::Text);
+        assert!(log("vc --log /nosuch/folder/log list").file.is_none());
+    }
 }

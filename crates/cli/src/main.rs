@@ -3,7 +3,9 @@
 //! The program only maps arguments to calls of the library; it decides nothing about lifecycles.
 
 mod args;
+mod clock;
 mod commands;
+mod input;
 mod logging;
 mod output;
 mod signals;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Command};
+use logging::Log;
 
 fn main() -> ExitCode {
     if let Some(code) = virtcontainers::run_if_supervisor(logging::for_supervisor) {
@@ -21,13 +24,16 @@ fn main() -> ExitCode {
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return output::usage(&error),
+        Err(error) => return output::usage(&error, &Log::of_words(std::env::args_os())),
     };
-    logging::init(&arguments.global);
-    let format = arguments.global.log_format;
+    let log = match Log::open(&arguments.global) {
+        Ok(log) => log,
+        Err(error) => return output::failure(&error, &Log::stderr(arguments.global.log_format)),
+    };
+    log.start(&arguments.global);
     match run(arguments) {
         Ok(code) => code,
-        Err(error) => output::failure(&error, format),
+        Err(error) => output::failure(&error, &log),
     }
 }
 

@@ -7,34 +7,32 @@ use serde::Serialize;
 use serde_json::json;
 use virtcontainers::{BootReport, ErrorKind, RuntimeError};
 
-use crate::args::LogFormat;
-use crate::logging;
+use crate::logging::Log;
 
 /// The exit code of failures that are ours.
 const FAILURE: u8 = 1;
 /// The exit code when the virtual machine or its agent was lost.
 const LOST: u8 = 255;
 
-/// Prints why a command failed, and gives its exit code.
-pub(crate) fn failure(error: &anyhow::Error, format: LogFormat) -> ExitCode {
+/// Tells why a command failed, and gives its exit code.
+pub(crate) fn failure(error: &anyhow::Error, log: &Log) -> ExitCode {
+    let cause = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<RuntimeError>());
     let report = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<RuntimeError>()?.boot_report());
     let message = message(error);
-    match format {
-        LogFormat::Text => print_text(&message, report),
-        LogFormat::Json => print_json(&message, report),
-    }
+    let others = report.map(|report| ("boot".to_owned(), json!(report)));
+    let tell = || eprint!("{}", text(&message, report));
+    log.error(&message, others.into_iter().collect(), tell);
     let command = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<RuntimeError>()?.exit_status());
     if let Some(status) = command {
         return ExitCode::from(status.code());
     }
-    let lost = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<RuntimeError>())
-        .is_some_and(|error| error.kind() == ErrorKind::Gone && error.boot_report().is_none());
+    let lost = cause.is_some_and(|error| error.kind() == ErrorKind::Gone && report.is_none());
     ExitCode::from(if lost { LOST } else { FAILURE })
 }
 
@@ -52,31 +50,45 @@ fn message(error: &anyhow::Error) -> String {
     text
 }
 
-fn print_text(message: &str, report: Option<&BootReport>) {
-    eprintln!("vc: error: {message}");
-    if let Some(report) = report {
-        for line in report.to_string().lines() {
-            eprintln!("  {line}");
-        }
+fn text(message: &str, report: Option<&BootReport>) -> String {
+    let mut text = format!("vc: error: {message}\n");
+    for line in report
+        .map(ToString::to_string)
+        .iter()
+        .flat_map(|text| text.lines())
+    {
+        text.push_str(&format!("  {line}\n"));
     }
-}
-
-fn print_json(message: &str, report: Option<&BootReport>) {
-    let mut line = json!({ "level": "error", "msg": message, "time": logging::now() });
-    if let (Some(report), Some(line)) = (report, line.as_object_mut()) {
-        line.insert("boot".to_owned(), json!(report));
-    }
-    eprintln!("{line}");
+    text
 }
 
 /// Prints help or what is wrong with the arguments. Help goes to standard output, errors do not.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // A closed standard stream is no reason for another message.
-    error.print().unwrap_or_default();
-    match error.use_stderr() {
-        true => ExitCode::from(FAILURE),
-        false => ExitCode::SUCCESS,
+pub(crate) fn usage(error: &clap::Error, log: &Log) -> ExitCode {
+    if error.kind() == clap::error::ErrorKind::DisplayVersion {
+        // A closed standard stream is no reason for another message, here and below.
+        print(&version()).unwrap_or_default();
+        return ExitCode::SUCCESS;
     }
+    if !error.use_stderr() {
+        error.print().unwrap_or_default();
+        return ExitCode::SUCCESS;
+    }
+    let plain = error.render().to_string();
+    let message = plain.lines().next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let tell = || error.print().unwrap_or_default();
+    log.error(message, serde_json::Map::new(), tell);
+    ExitCode::from(FAILURE)
+}
+
+/// As runc writes it, since programs read it.
+fn version() -> String {
+    format!(
+        "vc version {}\ncommit: {}\nspec: {}\n",
+        env!("CARGO_PKG_VERSION"),
+        option_env!("VC_COMMIT").unwrap_or("unknown"),
+        virtcontainers::oci::State::OCI_VERSION,
+    )
 }
 
 /// Prints a value as JSON.

@@ -49,7 +49,7 @@ impl FromStr for Signal {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(number @ 1..=64) = text.parse() {
+        if let Ok(number @ 0..=64) = text.parse() {
             return Ok(Self(number));
         }
         let upper = text.to_ascii_uppercase();
@@ -57,7 +57,7 @@ impl FromStr for Signal {
         match NAMES.iter().find(|(known, _)| *known == name) {
             Some((_, number)) => Ok(Self(*number)),
             None => Err(format!(
-                "unknown signal {text:?}: use a name such as TERM, or 1 to 64"
+                "unknown signal {text:?}: use a name such as TERM, or 0 to 64"
             )),
         }
     }
@@ -132,10 +132,11 @@ mod tests {
             ("sigint", 2),
             ("9", 9),
             ("64", 64),
+            ("0", 0),
         ] {
             assert_eq!(text.parse(), Ok(Signal(number)), "{text}");
         }
-        for text in ["", "0", "65", "SIG", "NOSUCH", "-1"] {
+        for text in ["", "65", "SIG", "NOSUCH", "-1"] {
             assert!(text.parse::<Signal>().is_err(), "{text}");
         }
     }

@@ -1,131 +1,60 @@
-//! The commands of an OCI runtime.
+//! The commands of an OCI runtime, with the names and flags that container managers know.
+
+mod create;
+mod exec;
+mod update;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use virtcontainers::types::{ContainerId, Mebibytes, VcpuCount, Volume};
+use virtcontainers::types::ContainerId;
 
 use super::Format;
 
+pub(crate) use create::{Create, Creation, Machine, Run};
+pub(crate) use exec::{Exec, Process};
+pub(crate) use update::Update;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a container in a virtual machine of its own
+    /// Create a container; its program waits for start
+    Create(Create),
+    /// Start the program of a container that was created
+    Start(Start),
+    /// Run a container: create and start
     Run(Box<Run>),
     /// Run a further process in a running container
-    Exec(Exec),
+    Exec(Box<Exec>),
     /// List the containers
     List(List),
     /// Print the state of a container, as the OCI runtime specification says
     State(State),
+    /// List the processes of a container
+    Ps(Ps),
     /// Send a signal to a container
     Kill(Kill),
     /// Remove a container
     Delete(Delete),
+    /// Freeze the processes of a container
+    Pause(Pause),
+    /// Let the processes of a paused container go on
+    Resume(Resume),
+    /// Change the limits of a container
+    Update(Box<Update>),
+    /// Print the counters of a container, and when it runs out of memory
+    Events(Events),
+    /// Write a config.json to start from
+    Spec(Spec),
+    /// Print what this runtime can do, as the OCI runtime specification says
+    Features(Features),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Machine {
-    /// Memory of the virtual machine: a number is MiB, or use K, M, G [default: 256M]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) memory: Option<Mebibytes>,
-    /// CPUs of the virtual machine [default: 1]
-    #[arg(long, value_name = "N")]
-    pub(crate) cpus: Option<VcpuCount>,
-    /// Guest kernel to boot
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kernel: Option<PathBuf>,
-    /// Initial RAM disk of the guest
-    #[arg(long, value_name = "FILE")]
-    pub(crate) initrd: Option<PathBuf>,
-    /// Disk image with the guest's root file system, instead of an initial RAM disk
-    #[arg(long, value_name = "FILE", conflicts_with = "initrd")]
-    pub(crate) image: Option<PathBuf>,
-    /// Words to add to the guest kernel's command line
-    #[arg(long, value_name = "WORDS")]
-    pub(crate) kernel_params: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  vc run --rootfs /srv/busybox hello -- uname -a
-  vc run --rootfs /srv/busybox -t --memory 512M shell -- sh
-  vc run --bundle /srv/bundle --detach web
-
-The exit status is the command's; 127 when it does not exist, 126 when it cannot be executed,
-128 + N when signal N ended it, 255 when the virtual machine was lost, 1 for failures of vc.")]
-pub(crate) struct Run {
-    /// OCI bundle: a directory with config.json and a root file system
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        default_value = ".",
-        conflicts_with = "rootfs"
-    )]
-    pub(crate) bundle: PathBuf,
-    /// Root file system to run a command in, without a bundle
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rootfs: Option<PathBuf>,
-    /// Return when the container runs, and leave it running
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-    #[command(flatten)]
-    pub(crate) machine: Machine,
-    #[command(flatten)]
-    pub(crate) process: Process,
-    /// Share a file or directory: HOST:GUEST or HOST:GUEST:ro (may be repeated)
-    #[arg(long, value_name = "SPEC", requires = "rootfs")]
-    pub(crate) volume: Vec<Volume>,
-    /// Host name in the container
-    #[arg(long, value_name = "NAME", requires = "rootfs")]
-    pub(crate) hostname: Option<String>,
-    /// Make the root file system read-only
-    #[arg(long, requires = "rootfs")]
-    pub(crate) read_only: bool,
+#[command(after_help = "Example:\n  vc create --bundle /srv/bundle web && vc start web")]
+pub(crate) struct Start {
     /// Id of the container
     pub(crate) id: ContainerId,
-    /// Program and arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        requires = "rootfs",
-        value_name = "CMD"
-    )]
-    pub(crate) command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Process {
-    /// Give the process a terminal
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// Set an environment variable (may be repeated)
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub(crate) env: Vec<String>,
-    /// Working directory in the container [default: /]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cwd: Option<String>,
-    /// User, and optionally group, by name or number [default: root]
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(crate) user: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vc exec --env A=1 -t web sh")]
-pub(crate) struct Exec {
-    #[command(flatten)]
-    pub(crate) process: Process,
-    /// Id of the container
-    pub(crate) id: ContainerId,
-    /// Program and arguments
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        required = true,
-        value_name = "CMD"
-    )]
-    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -147,9 +76,39 @@ pub(crate) struct State {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vc kill web\n  vc kill web KILL\n  vc kill --all web 9")]
+#[command(after_help = "\
+Examples:
+  vc ps web
+  vc ps --format json web
+  vc ps web -o pid,args
+
+Process ids are those of the guest. With options, the container's own ps is run.")]
+pub(crate) struct Ps {
+    /// How to print; json is an array of process ids
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Id of the container
+    pub(crate) id: ContainerId,
+    /// Options for ps
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS"
+    )]
+    pub(crate) options: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vc kill web
+  vc kill web KILL
+  vc kill --all web 9
+
+Signal 0 only asks whether the container can be signalled.")]
 pub(crate) struct Kill {
-    /// Send SIGKILL to all processes of the container, whatever SIGNAL is
+    /// SIGKILL goes to all processes of the container, and one that has ended is no error; any
+    /// other signal goes to its first process
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Id of the container
@@ -160,11 +119,92 @@ pub(crate) struct Kill {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vc delete --force web")]
+#[command(after_help = "Examples:\n  vc delete web\n  vc delete --force web db")]
 pub(crate) struct Delete {
     /// Also when it runs; and succeed when there is no such container
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Ids of the containers; the first of a pod takes all others with it
+    #[arg(required = true, value_name = "ID")]
+    pub(crate) ids: Vec<ContainerId>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vc pause web")]
+pub(crate) struct Pause {
     /// Id of the container
     pub(crate) id: ContainerId,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vc resume web")]
+pub(crate) struct Resume {
+    /// Id of the container
+    pub(crate) id: ContainerId,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vc events --stats web\n  vc events --interval 1s web")]
+pub(crate) struct Events {
+    /// Time between two sets of counters, such as 500ms, 5s, 1m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// Print the counters once, and end
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Id of the container
+    pub(crate) id: ContainerId,
+}
+
+/// A number with a unit; a bare number is seconds.
+fn interval(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a number and ms, s, m or h, such as 5s".to_owned();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    let time = number.checked_mul(millis).ok_or_else(wrong)?;
+    match time {
+        0 => Err("it is longer than nothing".to_owned()),
+        time => Ok(Duration::from_millis(time)),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  mkdir -p bundle/rootfs && tar -C bundle/rootfs -xf busybox.tar
+  vc spec --bundle bundle
+  vc run --bundle bundle hello
+
+A config.json that is there is left alone.")]
+pub(crate) struct Spec {
+    /// Directory to write it to
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) bundle: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vc features")]
+pub(crate) struct Features {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_as_people_write_them() {
+        for (text, millis) in [("5s", 5000), ("500ms", 500), ("1m", 60_000), ("2", 2000)] {
+            assert_eq!(interval(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "0s", "5d", "-1s", "99999999999999999999s"] {
+            assert!(interval(text).is_err(), "{text}");
+        }
+    }
 }

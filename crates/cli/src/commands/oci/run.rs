@@ -1,57 +1,108 @@
-//! `vc run`: a container in a virtual machine of its own.
+//! `vc run`: a container from its creation to its end.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Instant;
 
-use anyhow::Context;
-use virtcontainers::oci::{Bundle, CommandLine, container_spec};
-use virtcontainers::types::{Attachment, ContainerConfig, ContainerId, ExitStatus, SandboxConfig};
-use virtcontainers::{
-    Config, ContainerIo, CreateOptions, ErrorKind, Runtime, RuntimeError, Sandbox, sandbox_config,
-};
+use anyhow::{Context, ensure};
+use virtcontainers::oci::{CommandLine, container_spec};
+use virtcontainers::types::{Attachment, ContainerConfig};
+use virtcontainers::{Config, ContainerIo, CreateOptions, Runtime, sandbox_config};
 
+use super::attend::{Attended, give_up, signal_code};
+use super::bundle::{Plan, ensure_new};
+use super::console::Console;
+use super::create::{make_and_leave, plan_of_bundle};
+use super::pid_file::PidFile;
+use super::process::command_line;
 use crate::args::Global;
 use crate::args::oci::{Machine, Run};
-use crate::commands::{BUNDLE, command_line, runtime};
-use crate::signals::{Incoming, Signal};
-use crate::terminal::{Raw, Resizes};
+use crate::commands::runtime;
+use crate::signals::Incoming;
 
 pub(crate) async fn run(global: &Global, run: Run) -> anyhow::Result<ExitCode> {
-    let mut signals = Incoming::listen()?;
+    let signals = Incoming::listen()?;
     let (mut config, runtime) = runtime(global)?;
     apply_machine(&mut config, &run.machine);
-    let attachment = match run.detach {
+    let plan = plan(global, &config, &runtime, &run).await?;
+    if run.detach {
+        make_and_leave(&runtime, plan, &run.creation, &run.id, true).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    stay(&runtime, plan, &run, signals).await
+}
+
+/// Makes the container, starts it, stays with it and removes it.
+async fn stay(
+    runtime: &Runtime,
+    plan: Plan,
+    run: &Run,
+    mut signals: Incoming,
+) -> anyhow::Result<ExitCode> {
+    let creation = &run.creation;
+    let pid_file = creation.pid_file.as_deref().map(PidFile::at).transpose()?;
+    let terminal = plan.has_terminal();
+    Console::choose(creation.console_socket.as_deref(), terminal, true)?;
+    let io = ContainerIo::inherit()?;
+    let attachment = match run.keep {
+        // It must not be removed when this command is killed either.
         true => Attachment::Detached,
         false => Attachment::Attached,
     };
-    let config = configuration(&config, run)?;
-    let options = CreateOptions {
-        io: ContainerIo::inherit()?,
-        attachment,
-        ..CreateOptions::default()
+    let (sandbox_id, container) = match &plan {
+        Plan::Sandbox(config) => (config.id.clone(), run.id.clone()),
+        Plan::Member(sandbox, config) => (sandbox.clone(), config.id.clone()),
     };
-    let id = config.id.clone();
-    let container = config
-        .containers
-        .first()
-        .map(|container| container.id.clone());
-    let container = container.context("a sandbox has a container")?;
-    let terminal = config.containers.iter().any(ContainerConfig::has_terminal);
-
+    let is_first = matches!(plan, Plan::Sandbox(_));
+    let made = async {
+        Ok::<_, anyhow::Error>(match plan {
+            Plan::Sandbox(config) => {
+                let options = CreateOptions {
+                    io,
+                    attachment,
+                    ..CreateOptions::default()
+                };
+                runtime.run_sandbox(*config, options).await?
+            }
+            Plan::Member(sandbox, config) => {
+                let id = config.id.clone();
+                let io = io.with_stand_in();
+                runtime.create_container(&sandbox, *config, io).await?;
+                runtime.start_container(&sandbox, &id).await?;
+                runtime.fetch_sandbox(&sandbox).await?
+            }
+        })
+    };
     let sandbox = tokio::select! {
-        made = runtime.run_sandbox(config, options) => made?,
+        made = made => match made {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                if !is_first {
+                    give_up(runtime, &sandbox_id, &container, is_first).await?;
+                }
+                return Err(error);
+            }
+        },
         signal = signals.next() => {
-            give_up(&runtime, &id).await?;
+            give_up(runtime, &sandbox_id, &container, is_first).await?;
             return Ok(signal_code(signal));
         }
     };
-    match attachment {
-        Attachment::Detached => Ok(ExitCode::SUCCESS),
-        Attachment::Attached => attend(&runtime, sandbox, &container, terminal, signals).await,
+    if let Some(pid_file) = pid_file {
+        let status = sandbox.status().await?;
+        if let Err(error) = pid_file.write(status.pid_of(&container).unwrap_or(0)) {
+            drop(sandbox);
+            give_up(runtime, &sandbox_id, &container, is_first).await?;
+            return Err(error);
+        }
     }
+    let attended = Attended {
+        runtime,
+        sandbox,
+        container: &container,
+        is_first,
+        keep: run.keep,
+    };
+    attended.until_the_end(terminal, signals).await
 }
 
 /// What the command line says of the machine wins over the configuration.
@@ -76,27 +127,38 @@ fn apply_machine(config: &mut Config, machine: &Machine) {
     }
 }
 
-fn configuration(config: &Config, run: Run) -> anyhow::Result<SandboxConfig> {
-    let (container, bundle) = match &run.rootfs {
-        Some(rootfs) => (from_rootfs(&run, rootfs.clone())?, rootfs.clone()),
+async fn plan(
+    global: &Global,
+    config: &Config,
+    runtime: &Runtime,
+    run: &Run,
+) -> anyhow::Result<Plan> {
+    let mut plan = match &run.rootfs {
+        Some(rootfs) => {
+            ensure_new(runtime, &run.id).await?;
+            let container = from_rootfs(run, rootfs.clone())?;
+            Plan::Sandbox(Box::new(sandbox_config(config, container)?))
+        }
         None => {
-            let bundle = Bundle::load(&run.bundle)?;
-            let directory = bundle.directory.clone();
-            (bundle.into_container(run.id.clone()), directory)
+            let process = &run.process;
+            let said = process.tty
+                || !process.env.is_empty()
+                || process.cwd.is_some()
+                || process.user.is_some();
+            ensure!(
+                !said,
+                "--tty, --env, --cwd and --user go with --rootfs: a bundle's config.json says how its \
+                 process runs"
+            );
+            plan_of_bundle(global, (config, runtime), &run.creation, &run.id).await?
         }
     };
-    let mut sandbox = sandbox_config(config, container)?;
-    let words = run
-        .machine
-        .kernel_params
-        .iter()
-        .flat_map(|words| words.split_whitespace());
-    sandbox.boot.kernel_params.extend(words.map(str::to_owned));
-    let bundle = std::path::absolute(bundle)?;
-    sandbox
-        .annotations
-        .insert(BUNDLE.to_owned(), bundle.display().to_string());
-    Ok(sandbox)
+    if let Plan::Sandbox(sandbox) = &mut plan {
+        let words = run.machine.kernel_params.iter();
+        let words = words.flat_map(|words| words.split_whitespace());
+        sandbox.boot.kernel_params.extend(words.map(str::to_owned));
+    }
+    Ok(plan)
 }
 
 fn from_rootfs(run: &Run, rootfs: PathBuf) -> anyhow::Result<ContainerConfig> {
@@ -106,7 +168,7 @@ fn from_rootfs(run: &Run, rootfs: PathBuf) -> anyhow::Result<ContainerConfig> {
             rootfs.display()
         )
     })?;
-    anyhow::ensure!(
+    ensure!(
         !run.command.is_empty(),
         "no command: name one after the id, for example: vc run --rootfs {} {} -- sh",
         rootfs.display(),
@@ -125,102 +187,4 @@ fn from_rootfs(run: &Run, rootfs: PathBuf) -> anyhow::Result<ContainerConfig> {
         cgroup: None,
         spec,
     })
-}
-
-/// Stays with a container until it ends: forwards signals and terminal sizes, then removes it.
-async fn attend(
-    runtime: &Runtime,
-    sandbox: Sandbox,
-    container: &ContainerId,
-    terminal: bool,
-    signals: Incoming,
-) -> anyhow::Result<ExitCode> {
-    let raw = if terminal { Raw::enter()? } else { None };
-    let sizes = raw.is_some().then(Resizes::follow).transpose()?;
-    let ended = tokio::select! {
-        ended = sandbox.wait() => Some(ended),
-        () = forward(&sandbox, container, signals, sizes) => None,
-    };
-    drop(raw);
-    let id = sandbox.id().clone();
-    let Some(ended) = ended else {
-        drop(sandbox);
-        give_up(runtime, &id).await?;
-        return Ok(signal_code(Signal(2)));
-    };
-    let deleted = runtime.delete_sandbox(&id, true).await;
-    let ExitStatus(status) = ended?;
-    deleted?;
-    Ok(ExitCode::from(ExitStatus(status).code()))
-}
-
-/// Forwards signals and sizes; returns when somebody lost patience.
-async fn forward(
-    sandbox: &Sandbox,
-    container: &ContainerId,
-    mut signals: Incoming,
-    mut sizes: Option<Resizes>,
-) {
-    loop {
-        let size = async {
-            match &mut sizes {
-                Some(sizes) => sizes.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            signal = signals.next() => {
-                if signals.is_impatient(signal, Instant::now()) {
-                    return;
-                }
-                let sent = pin!(sandbox.kill_container(container, signal.0, false));
-                if unless_impatient(sent, &mut signals).await {
-                    return;
-                }
-            }
-            size = size => {
-                log(sandbox.resize_terminal(container, None, size.rows, size.columns).await);
-            }
-        }
-    }
-}
-
-/// Completes `sending`, unless interrupts pile up meanwhile; `true` when they did.
-async fn unless_impatient(
-    mut sending: std::pin::Pin<&mut impl Future<Output = Result<(), RuntimeError>>>,
-    signals: &mut Incoming,
-) -> bool {
-    loop {
-        tokio::select! {
-            sent = &mut sending => {
-                log(sent);
-                return false;
-            }
-            signal = signals.next() => if signals.is_impatient(signal, Instant::now()) {
-                return true;
-            }
-        }
-    }
-}
-
-/// A container that has just ended cannot be reached any more, which its end explains.
-fn log(done: Result<(), RuntimeError>) {
-    if let Err(error) = done {
-        tracing::debug!(%error, "not forwarded");
-    }
-}
-
-/// Ends and removes whatever there is of the sandbox.
-async fn give_up(
-    runtime: &Runtime,
-    id: &virtcontainers::types::SandboxId,
-) -> Result<(), RuntimeError> {
-    match runtime.delete_sandbox(id, true).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        deleted => deleted,
-    }
-}
-
-fn signal_code(Signal(number): Signal) -> ExitCode {
-    ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
 }

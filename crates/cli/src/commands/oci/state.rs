@@ -2,21 +2,14 @@
 
 use std::process::ExitCode;
 
-use virtcontainers::oci;
-
+use super::found::Found;
+use super::list::Row;
 use crate::args::Global;
 use crate::args::oci::State;
-use crate::commands::{BUNDLE, sandbox};
 use crate::output;
 
 pub(crate) async fn run(global: &Global, state: State) -> anyhow::Result<ExitCode> {
-    let sandbox = sandbox(global, &state.id).await?;
-    let config = sandbox.config().await?;
-    let bundle = config
-        .annotations
-        .get(BUNDLE)
-        .map(Into::into)
-        .unwrap_or_default();
-    output::json(&oci::State::new(&sandbox.status().await?, bundle))?;
+    let found = Found::of(global, &state.id).await?;
+    output::json(&Row::new(&found.sandbox, &found.container))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,89 @@
+//! What a bundle becomes: a sandbox with its first container, or a container that joins a sandbox.
+
+use std::path::Path;
+
+use anyhow::{bail, ensure};
+use virtcontainers::oci::{Bundle, PodRole, pod_role};
+use virtcontainers::types::{ContainerConfig, ContainerId, SandboxConfig, SandboxId};
+use virtcontainers::{Config, ErrorKind, Runtime, container_of_bundle, sandbox_of_bundle};
+
+use crate::args::Global;
+
+/// What is to be made.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Sandbox(Box<SandboxConfig>),
+    Member(SandboxId, Box<ContainerConfig>),
+}
+
+impl Plan {
+    /// Reads a bundle; its annotations decide what it becomes.
+    pub(super) async fn of_bundle(
+        global: &Global,
+        (config, runtime): (&Config, &Runtime),
+        bundle: &Path,
+        id: &ContainerId,
+    ) -> anyhow::Result<Self> {
+        let bundle = Bundle::load(bundle)?;
+        let systemd = global.systemd_cgroup;
+        match pod_role(&bundle.spec)? {
+            PodRole::Sandbox => {
+                let config = sandbox_of_bundle(config, bundle, id.clone(), systemd)?;
+                Ok(Self::Sandbox(Box::new(config)))
+            }
+            PodRole::Member { sandbox, process } => {
+                let sandbox = joined(runtime, &sandbox, process).await?;
+                let config = container_of_bundle(bundle, id.clone(), systemd)?;
+                Ok(Self::Member(sandbox, Box::new(config)))
+            }
+        }
+    }
+
+    /// Whether the container's process has a terminal.
+    pub(super) fn has_terminal(&self) -> bool {
+        match self {
+            Self::Sandbox(config) => config.containers.iter().any(ContainerConfig::has_terminal),
+            Self::Member(_, config) => config.has_terminal(),
+        }
+    }
+}
+
+/// The sandbox that annotations and namespaces of a bundle tell of. Podman's annotation is the pod's id,
+/// which no container has: there the process of the first container counts.
+async fn joined(
+    runtime: &Runtime,
+    named: &SandboxId,
+    process: Option<u32>,
+) -> anyhow::Result<SandboxId> {
+    match runtime.status_sandbox(named).await {
+        Ok(status) => return Ok(status.id),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
+    }
+    let Some(pid) = process else {
+        bail!(
+            "sandbox {named} does not exist: create the container that annotations name as it first"
+        );
+    };
+    let found = runtime.sandbox_of_process(pid).await?;
+    found.ok_or_else(|| {
+        anyhow::anyhow!(
+            "neither is there a sandbox {named}, nor does process {pid}, whose namespaces the bundle \
+             names, stand for one: create the first container of the pod with this runtime"
+        )
+    })
+}
+
+/// Refuses an id that another container has.
+pub(super) async fn ensure_new(runtime: &Runtime, id: &ContainerId) -> anyhow::Result<()> {
+    let taken = match runtime.sandbox_of(id).await {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error.into()),
+    };
+    ensure!(
+        !taken,
+        "container {id} already exists: delete it, or choose another id"
+    );
+    Ok(())
+}
