@@ -10,6 +10,8 @@ mod phase;
 mod reach;
 mod setup;
 mod share;
+mod source;
+mod volumes;
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ pub use phase::Phase;
 pub(crate) use setup::Ready;
 pub(crate) use setup::create_container;
 pub(crate) use share::share_container;
+pub(crate) use source::{route_of, shared_memory_of};
 
 use crate::error::{Error, ErrorKind};
 use crate::host::Host;

@@ -8,6 +8,7 @@ use virtcontainers_share::DaemonConfig;
 use virtcontainers_store::{Blob, Record};
 use virtcontainers_types::{AgentStart, Attachment, ContainerConfig, Deadlines, SandboxConfig};
 
+use crate::boot;
 use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::paths::Layout;
@@ -140,11 +141,17 @@ pub(crate) fn check(
     backend
         .check(&plan.machine)
         .during(|| format!("cannot start sandbox {id}"))?;
-    config.containers.iter().try_for_each(check_container)
+    boot::shared_memory_of(config)?;
+    let first = config.containers.first();
+    config.containers.iter().try_for_each(|container| {
+        let member = first.is_some_and(|first| first.id != container.id);
+        check_container(container, member)
+    })
 }
 
-/// Refuses a container whose files are not there, or whose cgroup cannot be.
-pub(crate) fn check_container(container: &ContainerConfig) -> Result<(), Error> {
+/// Refuses a container whose files are not there or cannot be shared, or whose cgroup cannot be.
+/// `member`: it joins the sandbox of another.
+pub(crate) fn check_container(container: &ContainerConfig, member: bool) -> Result<(), Error> {
     if let Some(rootfs) = container.rootfs.host() {
         require_directory(rootfs)?;
     }
@@ -152,7 +159,7 @@ pub(crate) fn check_container(container: &ContainerConfig) -> Result<(), Error> 
     let binds = virtcontainers_oci::host_binds(&container.spec);
     binds
         .iter()
-        .try_for_each(|bind| require_source(&bind.source))
+        .try_for_each(|bind| boot::route_of(bind, member).map(drop))
 }
 
 fn require_directory(rootfs: &Path) -> Result<(), Error> {
@@ -167,19 +174,6 @@ fn require_directory(rootfs: &Path) -> Result<(), Error> {
                 "root file system {} cannot be used: name a directory that holds the container's \
                  files",
                 rootfs.display()
-            );
-            Err(Error::new(ErrorKind::NotFound, message).because(error))
-        }
-    }
-}
-
-fn require_source(source: &Path) -> Result<(), Error> {
-    match std::fs::metadata(source) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let message = format!(
-                "volume {} does not exist on the host: create it, or correct the path",
-                source.display()
             );
             Err(Error::new(ErrorKind::NotFound, message).because(error))
         }

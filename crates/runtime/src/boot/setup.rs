@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use virtcontainers_agent::spec::{self, Dialect, Role, Target};
-use virtcontainers_agent::{AgentPort, GuestDetails, guest_path};
+use virtcontainers_agent::{AgentPort, GuestDetails};
 use virtcontainers_agent_proto::agent::{CreateContainerRequest, CreateSandboxRequest, Storage};
 use virtcontainers_hypervisor::MachineExit;
 use virtcontainers_network::Namespace;
+use virtcontainers_oci::is_pod_sandbox;
 use virtcontainers_share::Daemon;
-use virtcontainers_types::GuestFacts;
+use virtcontainers_types::{GuestFacts, SandboxConfig};
 
 use super::connect::{Connected, RunningMachine};
 use super::launch::{daemon_ended, daemon_exit, lost};
 use super::share::GuestContainer;
-use super::{BootFailure, Job, Lap, Phase};
+use super::source::shared_memory_of;
+use super::{BootFailure, Job, Lap, Phase, volumes};
 use crate::Agent;
 use crate::error::{Context, Error, of_command};
 
@@ -65,7 +67,7 @@ impl Connected {
                 .await
                 .map_err(BootFailure::at(Phase::Sandbox))?;
             lap.completed(Phase::Sandbox);
-            let roles = roles(containers.len());
+            let roles = roles(job.config);
             for (container, role) in containers.into_iter().zip(roles) {
                 create_container(&*agent, container, role, details.dialect, &details.facts)
                     .await
@@ -91,6 +93,7 @@ impl Connected {
 
 async fn create_sandbox(job: Job<'_>, agent: &dyn AgentPort) -> Result<GuestDetails, Error> {
     let id = &job.config.id;
+    let shared_memory = shared_memory_of(job.config)?;
     let request = CreateSandboxRequest {
         hostname: job
             .config
@@ -98,7 +101,7 @@ async fn create_sandbox(job: Job<'_>, agent: &dyn AgentPort) -> Result<GuestDeta
             .clone()
             .unwrap_or_else(|| id.to_string()),
         sandbox_id: id.to_string(),
-        storages: storages(job.plan.machine.share.is_some()),
+        storages: storages(job.plan.machine.share.is_some(), shared_memory),
         ..CreateSandboxRequest::default()
     };
     let failed = || format!("the guest cannot set up sandbox {id}");
@@ -122,7 +125,7 @@ pub(crate) async fn create_container(
         role,
         dialect,
         seccomp: facts.seccomp,
-        shared_shm: true,
+        shared_shm: container.shared_shm,
     };
     let guest = spec::container(&container.spec, &target).during(failed)?;
     for left_out in &guest.left_out {
@@ -132,6 +135,7 @@ pub(crate) async fn create_container(
     let request = CreateContainerRequest {
         container_id: container.id.to_string(),
         OCI: Some(guest.spec).into(),
+        storages: container.storages,
         sandbox_pidns: guest.shares_pids,
         ..CreateContainerRequest::default()
     };
@@ -142,42 +146,20 @@ pub(crate) async fn create_container(
 }
 
 /// What each container is in its sandbox: alone, or the first of several.
-fn roles(count: usize) -> impl Iterator<Item = Role> {
-    let first = if count == 1 {
-        Role::Single
-    } else {
-        Role::PodSandbox
+fn roles(config: &SandboxConfig) -> impl Iterator<Item = Role> {
+    let containers = &config.containers;
+    let told = containers
+        .first()
+        .is_some_and(|first| is_pod_sandbox(&first.spec));
+    let first = match told || containers.len() > 1 {
+        true => Role::PodSandbox,
+        false => Role::Single,
     };
     std::iter::once(first).chain(std::iter::repeat(Role::PodContainer))
 }
 
-fn storages(share: bool) -> Vec<Storage> {
-    let shared = share.then(shared_directory);
-    shared.into_iter().chain([shared_memory()]).collect()
-}
-
-/// The directory that the host shares.
-fn shared_directory() -> Storage {
-    Storage {
-        driver: "virtio-fs".to_owned(),
-        source: guest_path::SHARED_TAG.to_owned(),
-        fstype: "virtiofs".to_owned(),
-        options: vec!["nodev".to_owned()],
-        mount_point: format!("{}/", guest_path::SHARED),
-        ..Storage::default()
-    }
-}
-
-/// Shared memory for all containers of the sandbox.
-fn shared_memory() -> Storage {
-    Storage {
-        driver: "ephemeral".to_owned(),
-        source: "shm".to_owned(),
-        fstype: "tmpfs".to_owned(),
-        options: ["noexec", "nosuid", "nodev", "mode=1777", "size=67108864"]
-            .map(str::to_owned)
-            .to_vec(),
-        mount_point: guest_path::SANDBOX_SHM.to_owned(),
-        ..Storage::default()
-    }
+fn storages(share: bool, shared_memory: Option<u64>) -> Vec<Storage> {
+    let shared = share.then(volumes::shared_directory);
+    let memory = shared_memory.map(volumes::shared_memory);
+    shared.into_iter().chain(memory).collect()
 }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use virtcontainers_agent::guest_path;
+use virtcontainers_agent_proto::agent::Storage;
 use virtcontainers_network::Namespace;
-use virtcontainers_oci::{guest_spec, host_binds};
-use virtcontainers_share::{Daemon, Tree};
-use virtcontainers_types::{ContainerConfig, ContainerId, RootFs, UndoSink, Volume};
+use virtcontainers_oci::{Route, guest_spec, host_binds, shared_memory};
+use virtcontainers_share::{Daemon, SharedVolume, Tree};
+use virtcontainers_types::{ContainerConfig, ContainerId, RootFs, SandboxConfig, UndoSink};
 
-use super::Job;
+use super::source::route_of;
+use super::{Job, volumes};
 use crate::error::{Context, Error, ErrorKind};
 
 /// Namespace, shared tree and file system daemon are there, as far as they are wanted.
@@ -26,6 +28,10 @@ pub(crate) struct GuestContainer {
     /// Its root file system in the guest.
     pub(crate) root: String,
     pub(crate) spec: oci_spec::runtime::Spec,
+    /// Volumes that the guest makes for it.
+    pub(crate) storages: Vec<Storage>,
+    /// Its `/dev/shm` is the sandbox's.
+    pub(crate) shared_shm: bool,
 }
 
 impl Shared {
@@ -41,7 +47,8 @@ impl Shared {
             .during(|| format!("cannot make the shared directory of sandbox {id}"))?;
         let mut containers = Vec::with_capacity(job.config.containers.len());
         for container in &job.config.containers {
-            containers.push(share_container(tree.as_ref(), container, job.ledger)?);
+            let shared = share_container(tree.as_ref(), job.config, container, job.ledger);
+            containers.push(shared?);
         }
         let daemon = tree.map(|tree| start_daemon(job, &tree)).transpose()?;
         Ok(Self {
@@ -66,10 +73,11 @@ fn namespace(job: Job<'_>) -> Result<Option<Namespace>, Error> {
     }
 }
 
-/// Shares what the container needs of the host, and says how the guest will see it. Blocks for some
-/// system calls.
+/// Shares what a container of `sandbox` needs of the host, and says how the guest will see it.
+/// Blocks for some system calls.
 pub(crate) fn share_container(
     tree: Option<&Tree>,
+    sandbox: &SandboxConfig,
     container: &ContainerConfig,
     undo: &dyn UndoSink,
 ) -> Result<GuestContainer, Error> {
@@ -88,28 +96,38 @@ pub(crate) fn share_container(
             .during(|| format!("cannot share the root file system of container {id}"))?,
         RootFs::Guest { guest } => guest.clone(),
     };
-    let mut shared: Vec<(usize, PathBuf)> = Vec::new();
+    let first = sandbox.containers.first();
+    let member = first.is_none_or(|first| first.id != *id);
+    let mut sources: Vec<(usize, PathBuf)> = Vec::new();
+    let mut storages = Vec::new();
     for bind in host_binds(&container.spec) {
-        let volume = Volume {
-            source: bind.source,
-            destination: bind.destination,
-            read_only: bind.read_only,
+        let source = match route_of(&bind, member)? {
+            Route::Guest => continue,
+            Route::Ephemeral { name } => volumes::ephemeral(&name, &mut storages),
+            Route::Local { name } => volumes::local(sandbox, &name, &mut storages),
+            Route::Shared => {
+                let volume = SharedVolume {
+                    source: &bind.source,
+                    read_only: bind.read_only,
+                    recursive: bind.recursive,
+                    follows: bind.follows,
+                };
+                let shared = shared_tree()?.add_volume(id, bind.index, volume, undo);
+                shared.during(|| {
+                    let source = bind.source.display();
+                    format!("cannot share {source} with container {id}")
+                })?
+            }
         };
-        let path = shared_tree()?
-            .add_volume(id, bind.index, &volume, undo)
-            .during(|| {
-                format!(
-                    "cannot share {} with container {id}",
-                    volume.source.display()
-                )
-            })?;
-        shared.push((bind.index, path));
+        sources.push((bind.index, source));
     }
-    let spec = guest_spec(&container.spec, &root, &shared);
+    let spec = guest_spec(&container.spec, &root, &sources);
     Ok(GuestContainer {
         id: id.clone(),
         root: root.display().to_string(),
         spec,
+        storages,
+        shared_shm: first.is_some_and(|first| shared_memory(&first.spec).is_some()),
     })
 }
 

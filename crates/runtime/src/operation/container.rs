@@ -38,7 +38,7 @@ impl Runtime {
         config: ContainerConfig,
         io: ContainerIo,
     ) -> Result<ContainerStatus, Error> {
-        plan::check_container(&config).map_err(|error| error.of(id))?;
+        plan::check_container(&config, true).map_err(|error| error.of(id))?;
         let container = config.id.clone();
         let operation = Operation::CreateContainer;
         let mut lease = self.exclusive(operation, id, Some(&container)).await?;
@@ -80,7 +80,10 @@ impl Runtime {
         let record = lease.record();
         let tree = self.tree(record)?;
         let ledger = lease.ledger();
-        let guest = boot::share_container(tree.as_ref(), config, &ledger)?;
+        let sandbox = record
+            .to_config()
+            .during(|| format!("cannot read sandbox {}", record.id()))?;
+        let guest = boot::share_container(tree.as_ref(), &sandbox, config, &ledger)?;
         let namespace = self.namespace(record)?;
         for kind in [
             HookKind::Prestart,
