@@ -7,27 +7,12 @@ use std::path::Path;
 
 use virtcontainers_oci::{AnnotationPolicy, Asset, Overrides, overrides};
 use virtcontainers_runtime::ErrorKind;
-use virtcontainers_types::{BootConfig, ContainerConfig, GuestRoot, Mebibytes, VcpuCount};
+use virtcontainers_types::{
+    BootConfig, ContainerConfig, GuestRoot, HypervisorOverride, Mebibytes, VcpuCount,
+};
 
 use crate::config::{Config, GuestAssets, RuntimeSection};
 use crate::{Error, verified};
-
-impl Config {
-    /// The configuration for a runtime that makes a sandbox with these annotations: the same, but
-    /// for another program of the hypervisor if they name one. Its digest is checked here, if one
-    /// was given.
-    ///
-    /// Errors: those of [`sandbox_config`](crate::sandbox_config).
-    pub fn for_annotations(&self, annotations: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let wanted = wanted(self, annotations)?;
-        let mut config = self.clone();
-        if let Some(asset) = wanted.hypervisor {
-            verified::program(&asset)?;
-            config.hypervisor.qemu.machine.path = Some(asset.path);
-        }
-        Ok(config)
-    }
-}
 
 impl RuntimeSection {
     /// Errors: `Invalid` for entries of the lists that cannot be meant.
@@ -67,7 +52,6 @@ pub(crate) fn guest(
     copies: Option<&Path>,
 ) -> Result<Guest, Error> {
     let wanted = wanted(config, annotations)?;
-    require_runtime(config, &wanted)?;
     let mut config = config.clone();
     let section = &mut config.hypervisor.qemu;
     if let Some(kernel) = &wanted.kernel {
@@ -92,12 +76,21 @@ pub(crate) fn guest(
         (None, Some(initrd)) => GuestRoot::Initrd(verified::file(initrd, copies)?),
         (None, None) => assets.root.clone(),
     };
+    let program = wanted.hypervisor.map(|asset| -> Result<_, Error> {
+        verified::program(&asset)?;
+        Ok(asset.path)
+    });
+    let hypervisor = HypervisorOverride {
+        program: program.transpose()?,
+        arguments: Vec::new(),
+    };
     Ok(Guest {
         assets,
         boot: BootConfig {
             kernel,
             root,
             kernel_params: wanted.kernel_params,
+            hypervisor,
         },
         memory: wanted.memory.unwrap_or(config.hypervisor.qemu.memory),
         vcpus: wanted.vcpus.unwrap_or(config.hypervisor.qemu.vcpus),
@@ -124,24 +117,6 @@ fn wanted(config: &Config, annotations: &BTreeMap<String, String>) -> Result<Ove
             ),
         )),
     }
-}
-
-/// The program is a part of the runtime, not of the sandbox.
-fn require_runtime(config: &Config, wanted: &Overrides) -> Result<(), Error> {
-    let Some(program) = &wanted.hypervisor else {
-        return Ok(());
-    };
-    if config.hypervisor.qemu.machine.path.as_ref() == Some(&program.path) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::Invalid,
-        format!(
-            "an annotation names the hypervisor {}, which this runtime does not use: make the \
-             runtime with Config::for_annotations",
-            program.path.display()
-        ),
-    ))
 }
 
 #[cfg(test)]

@@ -146,30 +146,15 @@ fn what_lies_beside_the_original_counts_for_its_copy() {
 }
 
 #[test]
-fn another_hypervisor_needs_a_runtime_that_uses_it() {
-    let mut place = Place::new();
-    let rows = [("path", "@hypervisor")];
-    let error = place.sandbox(&rows).unwrap_err();
-    assert!(
-        error.to_string().contains("Config::for_annotations"),
-        "{error}"
-    );
-    place.config = place
-        .config
-        .for_annotations(&place.annotations(&rows))
-        .unwrap();
-    assert_eq!(
-        place.config.hypervisor.qemu.machine.path,
-        Some(place.path("hypervisor"))
-    );
-    assert!(place.sandbox(&rows).is_ok());
+fn another_hypervisor_is_the_sandboxes_own() {
+    let place = Place::new();
+    let sandbox = place.sandbox(&[("path", "@hypervisor")]).unwrap();
+    let program = sandbox.boot.hypervisor.program;
+    assert_eq!(program, Some(place.path("hypervisor")));
     let digest = "0".repeat(128);
+    std::fs::write(place.path("hypervisor"), "program").unwrap();
     let rows = [("path", "@hypervisor"), ("hypervisor_hash", &digest[..])];
-    let error = place
-        .config
-        .for_annotations(&place.annotations(&rows))
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(place.sandbox(&rows).unwrap_err().kind(), ErrorKind::Denied);
 }
 
 #[test]
