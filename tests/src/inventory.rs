@@ -25,6 +25,11 @@ impl Inventory {
         Ok(Self { items })
     }
 
+    /// All of them, each as what it is and its name.
+    pub fn items(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(String::as_str)
+    }
+
     /// What is here and was not there.
     pub fn since(&self, before: &Self) -> Vec<String> {
         self.items.difference(&before.items).cloned().collect()

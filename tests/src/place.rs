@@ -63,6 +63,11 @@ impl Place {
         format!("{}-{name}", self.prefix)
     }
 
+    /// What the names of the test's own things on the host begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// `vc` with this place's state root and these arguments.
     pub fn vc<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Program {
         let mut program = Program::new(vc_program()).arg("--root").arg(&self.root);

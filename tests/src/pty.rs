@@ -16,7 +16,8 @@ const PATIENCE_S: i64 = 120;
 #[derive(Debug)]
 pub struct Pty {
     controller: File,
-    user: OwnedFd,
+    /// Absent where others made the terminal, and have its other side.
+    user: Option<OwnedFd>,
 }
 
 impl Pty {
@@ -33,10 +34,24 @@ impl Pty {
         )?;
         let pty = Self {
             controller: controller.into(),
-            user,
+            user: Some(user),
         };
         pty.resize(rows, columns)?;
         Ok(pty)
+    }
+
+    /// The controlling side of a terminal that others made.
+    pub fn of_controller(controller: OwnedFd) -> Self {
+        Self {
+            controller: controller.into(),
+            user: None,
+        }
+    }
+
+    /// The path of the side for programs.
+    pub fn name(&self) -> Result<String> {
+        let name = ptsname(&self.controller, Vec::new())?;
+        Ok(name.to_string_lossy().into_owned())
     }
 
     /// Sets its size. The program is not told; send it SIGWINCH.
@@ -52,12 +67,21 @@ impl Pty {
 
     /// The side for the program, for each of its streams.
     pub fn user_side(&self) -> Result<OwnedFd> {
-        Ok(self.user.try_clone()?)
+        let user = self.user.as_ref().context("others have that side")?;
+        Ok(user.try_clone()?)
     }
 
     /// Types.
     pub fn write(&mut self, text: &str) -> Result<()> {
         Ok(self.controller.write_all(text.as_bytes())?)
+    }
+
+    /// Has the shell on it wait until the terminal has this size there, where a change arrives late.
+    pub fn await_size(&mut self, rows: u16, columns: u16) -> Result<()> {
+        let wait = format!("until stty size | grep -q '^{rows} {columns}$'; do :; done; ");
+        // The answer differs from what is typed, so that the echo is not taken for it.
+        self.write(&format!("{wait}stty size | tr ' ' x\n"))?;
+        self.read_until(&format!("{rows}x{columns}")).map(drop)
     }
 
     /// Reads until `text` was seen; gives all that was read.
