@@ -125,7 +125,8 @@ pub fn container(spec: &oci::Spec, target: &Target<'_>) -> Result<GuestSpec> {
     let linux = spec.linux().as_ref().unwrap_or(&empty);
     notes.add_if(spec.domainname().is_some(), "domainname", NO_FIELD);
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let mounts = mounts::mounts(mounts, target.shared_shm).map_err(refuse)?;
+    let mounts = mounts::mounts(mounts, target.shared_shm, target.dialect, &mut notes);
+    let mounts = mounts.map_err(refuse)?;
     let guest = wire::Spec {
         Version: spec.version().clone(),
         Process: Some(process).into(),

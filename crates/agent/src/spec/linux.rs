@@ -83,9 +83,16 @@ fn namespaces(linux: &oci::Linux) -> Vec<wire::LinuxNamespace> {
 fn devices(linux: &oci::Linux, notes: &mut Notes) -> Vec<wire::LinuxDevice> {
     let all = || linux.devices().iter().flatten();
     let is_vfio = |device: &&oci::LinuxDevice| device.path().starts_with("/dev/vfio");
+    let is_block = |device: &&oci::LinuxDevice| device.typ() == oci::LinuxDeviceType::B;
     notes.add_if(
         all().any(|d| is_vfio(&d)),
         "linux.devices of /dev/vfio",
+        OF_HOST,
+    );
+    // In the guest the numbers are those of its own disks, its root file system among them.
+    notes.add_if(
+        all().any(|d| is_block(&d)),
+        "linux.devices of type b",
         OF_HOST,
     );
     let device = |device: &oci::LinuxDevice| wire::LinuxDevice {
@@ -98,7 +105,10 @@ fn devices(linux: &oci::Linux, notes: &mut Notes) -> Vec<wire::LinuxDevice> {
         GID: device.gid().unwrap_or(0),
         ..Default::default()
     };
-    all().filter(|d| !is_vfio(d)).map(device).collect()
+    all()
+        .filter(|d| !is_vfio(d) && !is_block(d))
+        .map(device)
+        .collect()
 }
 
 fn mapping(mapping: &oci::LinuxIdMapping) -> wire::LinuxIDMapping {

@@ -417,6 +417,7 @@ fn the_rest_of_the_linux_part_is_carried_or_noted() {
                 {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438,
                  "uid": 1, "gid": 2},
                 {"path": "/dev/vfio/7", "type": "c", "major": 1, "minor": 1},
+                {"path": "/dev/sda", "type": "b", "major": 8, "minor": 0},
             ],
         },
     }));
@@ -450,6 +451,7 @@ fn the_rest_of_the_linux_part_is_carried_or_noted() {
         "linux.mountLabel",
         "linux.intelRdt",
         "linux.devices of /dev/vfio",
+        "linux.devices of type b",
     ];
     assert_eq!(left_out(&guest), expected);
 }

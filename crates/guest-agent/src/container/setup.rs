@@ -8,6 +8,7 @@
 //! missing or unusable file is the program's own failure: a line on its stderr and the status
 //! that a shell would give, 127 or 126.
 
+mod copy_up;
 mod exec;
 mod hooks;
 mod init;

@@ -169,3 +169,52 @@ async fn propagation_is_what_was_asked_for() {
         assert!(output.contains(shown), "{word}: {output}");
     }
 }
+
+#[tokio::test]
+async fn a_file_system_in_memory_can_begin_with_a_copy_of_what_it_covers() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let agent = Agent::start().await;
+    let image = image();
+    let folder = image.path().join("data");
+    std::fs::create_dir_all(folder.join("below/deep")).unwrap();
+    std::fs::write(folder.join("below/deep/file"), "copied\n").unwrap();
+    symlink("/etc/nothing", folder.join("link")).unwrap();
+    let mode = |name: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(folder.join(name), permissions).unwrap();
+    };
+    mode("below/deep/file", 0o4751);
+    mode("", 0o2750);
+    std::os::unix::fs::chown(folder.join("below"), Some(7), Some(8)).unwrap();
+    let busybox = format!("{}/bin", crate::spec::rootfs());
+    let script = "cd /data; cat below/deep/file; stat -c '%a %u:%g %n' . below below/deep/file; \
+                  readlink link; echo changed > below/deep/file; echo new > new; \
+                  grep -c ' /data tmpfs' /proc/mounts";
+    let (output, status) = run(&agent, script, |spec| {
+        let root = spec.Root.as_mut().unwrap();
+        root.Readonly = false;
+        root.Path = image.path().display().to_string();
+        spec.Mounts.push(mount("bind", &busybox, "/bin", &["bind"]));
+        let options = ["rw", "nosuid", "tmpcopyup"];
+        spec.Mounts.push(mount("tmpfs", "tmpfs", "/data", &options));
+    })
+    .await;
+    let expected = "copied\n2750 0:0 .\n755 7:8 below\n4751 0:0 below/deep/file\n\
+                    /etc/nothing\n1\n";
+    assert_eq!((output.as_str(), status), (expected, 0));
+    let kept = std::fs::read_to_string(folder.join("below/deep/file")).unwrap();
+    assert_eq!(kept, "copied\n", "the image is as it was");
+    assert!(!folder.join("new").exists());
+}
+
+#[tokio::test]
+async fn only_a_file_system_in_memory_can_begin_with_a_copy() {
+    let agent = Agent::start().await;
+    let (code, text) = refusal(&agent, |spec| {
+        spec.Mounts
+            .push(mount("bind", "/tmp", "/x", &["bind", "tmpcopyup"]));
+    })
+    .await;
+    assert_eq!(code, ttrpc::Code::INVALID_ARGUMENT);
+    assert!(text.contains("tmpcopyup"), "{text}");
+}

@@ -22,6 +22,8 @@ pub(crate) struct MountPlan {
     pub(crate) tree_attributes: (u64, u64),
     /// Changes of propagation, in order.
     pub(crate) propagation: Vec<Propagation>,
+    /// It begins with a copy of what it is mounted over.
+    pub(crate) copy_up: bool,
 }
 
 /// What is mounted.
@@ -79,6 +81,7 @@ enum Word {
     Bind(bool),
     Remount,
     Propagation(Propagation),
+    CopyUp,
     /// A flag of the file system itself.
     Superblock,
     Nothing,
@@ -121,6 +124,9 @@ fn mount(mount: &Mount) -> Result<MountPlan> {
         options.take(option).map_err(|why| refuse(why.to_owned()))?;
     }
     let fstype = mount.typ().as_deref().unwrap_or_default();
+    if options.copy_up && fstype != "tmpfs" {
+        return Err(refuse("tmpcopyup is an option of tmpfs alone".to_owned()));
+    }
     no_nul("mounts", fstype)?;
     let source = mount
         .source()
@@ -161,6 +167,7 @@ fn mount(mount: &Mount) -> Result<MountPlan> {
         attributes: options.attributes,
         tree_attributes: options.tree_attributes,
         propagation: options.propagation,
+        copy_up: options.copy_up,
     })
 }
 
@@ -171,6 +178,7 @@ struct Options {
     bind: Option<bool>,
     remount: bool,
     propagation: Vec<Propagation>,
+    copy_up: bool,
     parameters: Vec<(String, Option<String>)>,
 }
 
@@ -184,8 +192,8 @@ impl Options {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (option, None),
             };
-            if matches!(name, "idmap" | "ridmap" | "tmpcopyup") {
-                return Err("mapped ids and tmpcopyup are not supported");
+            if matches!(name, "idmap" | "ridmap") {
+                return Err("mapped ids are not supported");
             }
             self.parameters.push((name.to_owned(), value));
             return Ok(());
@@ -200,6 +208,7 @@ impl Options {
             Word::Bind(recursive) => self.bind = Some(recursive || self.bind == Some(true)),
             Word::Remount => self.remount = true,
             Word::Propagation(propagation) => self.propagation.push(propagation),
+            Word::CopyUp => self.copy_up = true,
             Word::Superblock => self.parameters.push((option.to_owned(), None)),
             Word::Nothing => {}
         }
@@ -252,6 +261,7 @@ fn word(option: &str) -> Option<Word> {
         "bind" => Word::Bind(false),
         "rbind" => Word::Bind(true),
         "remount" => Word::Remount,
+        "tmpcopyup" => Word::CopyUp,
         "sync" | "dirsync" | "mand" | "lazytime" => Word::Superblock,
         "defaults" | "async" | "nomand" | "nolazytime" | "silent" | "loud" => Word::Nothing,
         other => return propagation(other).map(Word::Propagation),

@@ -9,6 +9,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
+use super::copy_up::copy_up;
 use super::resolve::{self, Make};
 use crate::container::error::{EngineError, Result, Step as _};
 use crate::container::plan::{ContainerPlan, MountKind, MountPlan};
@@ -61,6 +62,9 @@ fn one(plan: &ContainerPlan, mount: &MountPlan, root: BorrowedFd<'_>) -> Result<
     };
     let place = place(mount, root, if folder { Make::Folder } else { Make::File })?;
     guard_proc(mount, place.as_fd(), tree.as_fd())?;
+    if mount.copy_up {
+        copy_up(place.as_fd(), tree.as_fd(), has_mode(mount))?;
+    }
     // /dev is filled first; see `nodes`.
     if destination != Path::new("/dev") || matches!(mount.kind, MountKind::Bind { .. }) {
         change(tree.as_fd(), mount)?;
@@ -114,6 +118,12 @@ fn guard_proc(mount: &MountPlan, place: BorrowedFd<'_>, tree: BorrowedFd<'_>) ->
         return Err(EngineError::invalid("it would replace a part of /proc"));
     }
     Ok(())
+}
+
+/// Whether the options say what the permissions of the root of the file system are.
+fn has_mode(mount: &MountPlan) -> bool {
+    matches!(&mount.kind, MountKind::Filesystem { parameters, .. }
+        if parameters.iter().any(|(name, _)| name == "mode"))
 }
 
 fn bind(source: &Path, recursive: bool, run_dir: &Path) -> Result<(OwnedFd, bool)> {
