@@ -19,7 +19,7 @@ Examples:
   vc create --bundle /srv/bundle web && vc start web
   vc exec web ps
 
-Every command of an OCI runtime is here, so that a container manager can be told to use this program:
+Every command of an OCI runtime is here, so that a container manager can use this program:
   podman --runtime /usr/local/bin/vc run --rm alpine uname -a"
 )]
 pub(crate) struct Arguments {
@@ -31,12 +31,25 @@ pub(crate) struct Arguments {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Directory of the state [default: /run/vc]
-    #[arg(long, global = true, env = "VC_ROOT", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "VC_ROOT",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) root: Option<PathBuf>,
     /// Configuration file [default: /etc/virtcontainers/configuration.toml, if there is one]
-    #[arg(long, global = true, env = "VC_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "VC_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Show the phases of a start with their times; twice for details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -74,8 +74,10 @@ pub(crate) fn usage(error: &clap::Error, log: &Log) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let plain = error.render().to_string();
-    let message = plain.lines().next().unwrap_or_default();
-    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let first: Vec<&str> = plain.lines().take_while(|line| !line.is_empty()).collect();
+    let first: Vec<&str> = first.into_iter().map(str::trim).collect();
+    let message = first.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
     let tell = || error.print().unwrap_or_default();
     log.error(message, serde_json::Map::new(), tell);
     ExitCode::from(FAILURE)

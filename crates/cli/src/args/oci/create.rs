@@ -50,8 +50,8 @@ Examples:
   vc create --bundle /srv/bundle web
   vc create --bundle /srv/bundle --pid-file /run/web.pid --console-socket /run/web.sock web
 
-Annotations of Kubernetes decide whether the container gets a virtual machine of its own, or joins one
-that another container of its pod was made with.")]
+Annotations of Kubernetes decide whether the container gets a virtual machine of its own, or joins
+one that another container of its pod was made with.")]
 pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) creation: Creation,

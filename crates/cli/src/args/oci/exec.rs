@@ -31,15 +31,15 @@ Examples:
   vc exec --env A=1 --user nobody -t web sh
   vc exec --process process.json --detach --pid-file /run/job.pid web
 
-What is not said is as for the container's own process. The exit status is the command's; 127 when it
-does not exist, 126 when it cannot be executed, 128 + N when signal N ended it, 255 when the virtual
-machine was lost, 1 for failures of vc.")]
+What is not said is as for the container's own process. The exit status is the command's; 127 when
+it does not exist, 126 when it cannot be executed, 128 + N when signal N ended it, 255 when the
+virtual machine was lost, 1 for failures of vc.")]
 pub(crate) struct Exec {
     #[command(flatten)]
     pub(crate) process: Process,
     /// JSON file with the process to run, as in a bundle's config.json
     #[arg(
-        short,
+        short = 'p',
         long = "process",
         value_name = "FILE",
         conflicts_with = "command"

@@ -12,8 +12,8 @@ Examples:
   vc update --cpu-quota 50000 --cpu-period 100000 web
   echo '{\"memory\": {\"limit\": 134217728}}' | vc update --resources - web
 
-Sizes are bytes, or have a suffix K, M or G; -1 is no limit. The limits are those of the container in
-the guest; the size of the virtual machine stays.")]
+Sizes are bytes, or have a suffix K, M or G; -1 is no limit. The limits are those of the container
+in the guest; the size of the virtual machine stays.")]
 pub(crate) struct Update {
     /// JSON file with limits as in a bundle's linux.resources, or - for standard input; flags win over
     /// it

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 use virtcontainers::oci::{Bundle, PodRole, pod_role};
-use virtcontainers::types::{ContainerConfig, ContainerId, SandboxConfig, SandboxId};
+use virtcontainers::types::{ContainerConfig, ContainerId, SandboxConfig, SandboxId, SandboxState};
 use virtcontainers::{Config, ErrorKind, Runtime, container_of_bundle, sandbox_of_bundle};
 
 use crate::args::Global;
@@ -55,23 +55,27 @@ async fn joined(
     named: &SandboxId,
     process: Option<u32>,
 ) -> anyhow::Result<SandboxId> {
-    match runtime.status_sandbox(named).await {
-        Ok(status) => return Ok(status.id),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    let Some(pid) = process else {
-        bail!(
+    let found = match (runtime.status_sandbox(named).await, process) {
+        (Ok(status), _) => status,
+        (Err(error), _) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        (Err(_), Some(pid)) => match runtime.sandbox_of_process(pid).await? {
+            Some(id) => runtime.status_sandbox(&id).await?,
+            None => bail!(
+                "neither is there a sandbox {named}, nor does process {pid}, whose namespaces the \
+                 bundle names, stand for one: create the first container of the pod with this runtime"
+            ),
+        },
+        (Err(_), None) => bail!(
             "sandbox {named} does not exist: create the container that annotations name as it first"
-        );
+        ),
     };
-    let found = runtime.sandbox_of_process(pid).await?;
-    found.ok_or_else(|| {
-        anyhow::anyhow!(
-            "neither is there a sandbox {named}, nor does process {pid}, whose namespaces the bundle \
-             names, stand for one: create the first container of the pod with this runtime"
-        )
-    })
+    // To start it would start all its containers.
+    ensure!(
+        found.state != SandboxState::Ready,
+        "sandbox {} has not been started: start its first container before others join",
+        found.id
+    );
+    Ok(found.id)
 }
 
 /// Refuses an id that another container has.

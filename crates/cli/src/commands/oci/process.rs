@@ -244,8 +244,14 @@ mod tests {
         assert_eq!(process_of_file.terminal(), Some(true));
         assert_eq!(process_of_file.user().uid(), 5);
         for (text, part) in [
-            (r#"{"args":[],"cwd":"/"}"#, "names no program"),
-            (r#"{"args":["id"],"cwd":"x"}"#, "not absolute"),
+            (
+                r#"{"args":[],"cwd":"/","user":{"uid":0,"gid":0}}"#,
+                "names no program",
+            ),
+            (
+                r#"{"args":["id"],"cwd":"x","user":{"uid":0,"gid":0}}"#,
+                "not absolute",
+            ),
             (r#"{"args":"id","cwd":"/"}"#, "args"),
         ] {
             write(text);
