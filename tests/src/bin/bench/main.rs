@@ -7,6 +7,7 @@ mod api;
 mod arguments;
 mod bare;
 mod bundle;
+mod command_line;
 mod direct;
 mod figure;
 mod guest_agent;
@@ -44,6 +45,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("phases", phases::measure),
     ("start-to-exit", start_to_exit::measure),
     ("guest-boot", guest_boot::measure),
+    ("cli", command_line::measure),
     ("host-memory", host_memory::measure),
     ("guest-memory", guest_memory::measure),
     ("guest-agent", guest_agent::measure),

@@ -66,6 +66,13 @@ impl Runc {
         Ok(begin.elapsed())
     }
 
+    /// state of the container that runs.
+    pub(crate) fn state(&self) -> Result<Duration> {
+        let begin = Instant::now();
+        self.call(["state", KEPT])?;
+        Ok(begin.elapsed())
+    }
+
     fn create(&self, id: &str, bundle: &Path) -> Result<OwnedFd> {
         let pid_file = bundle.join("pid");
         let (pid_path, bundle_path) = (text(&pid_file)?, text(bundle)?);
