@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use crate::output;
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    output::json(
-        &serde_json::json!({ "ociVersionMin": "1.0.0", "ociVersionMax": virtcontainers::oci::State::OCI_VERSION }),
-    )?;
+    output::json(&virtcontainers::oci::features())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use crate::args::oci::Spec;
 
 pub(crate) fn run(spec: &Spec) -> anyhow::Result<ExitCode> {
     let path = spec.bundle.join("config.json");
-    let text = serde_json::to_string_pretty(&oci_spec::runtime::Spec::default())?;
+    let text = serde_json::to_string_pretty(&virtcontainers::oci::default_spec())?;
     let file = match File::create_new(&path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
             "{} exists: remove it, or name another directory with --bundle",
