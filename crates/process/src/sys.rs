@@ -1,5 +1,5 @@
 //! The one place of this crate that is unsafe: the code between fork and exec, the registration of a
-//! descriptor with the runtime, and the disposition of signals.
+//! descriptor with the runtime, the disposition of signals, and the pages of this program.
 //!
 //! Everything that allocates, or can fail for a reason of ours, happens before the fork, in
 //! [`Image`]. The child of a fork of a program with threads may only make async-signal-safe calls
@@ -9,7 +9,7 @@
 #![allow(
     unsafe_code,
     reason = "fork and exec have no safe form that can assign descriptors and name the failed \
-              step; a runtime watches descriptor numbers"
+              step; a runtime watches descriptor numbers; memory is named by address"
 )]
 
 use std::ffi::{CString, c_char, c_int, c_ulong};
@@ -41,6 +41,19 @@ pub(crate) fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>
     // SAFETY: the descriptor is owned and open, and the result keeps it so until it is deregistered.
     let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
     watched.map_err(io::Error::from)
+}
+
+/// Drops the pages of a mapping of this program's code, as `/proc/self/maps` tells it: executable,
+/// not writable, of the program's file.
+pub(crate) fn drop_code(from: usize, length: usize) -> io::Result<()> {
+    let start = ptr::without_provenance_mut(from);
+    // SAFETY: nobody can have written to code that is mapped read-only and relocated by its address
+    // alone, so its pages are the file's, from which they are read again when they are used
+    // (madvise(2)).
+    match unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// All that the child needs, ready to use.

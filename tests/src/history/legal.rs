@@ -47,6 +47,10 @@ fn inputs(by: &str) -> &'static [&'static [Input]] {
     if is(Operation::StartSandbox) {
         return &[&[START], &[UP, START]];
     }
+    // The first container that is started makes the sandbox run.
+    if is(Operation::StartContainer) {
+        return &[&[START]];
+    }
     if is(Operation::StopSandbox) || is(Operation::DeleteSandbox) {
         return &[&[STOP, DOWN]];
     }

@@ -6,8 +6,8 @@ use virtcontainers_oci::HookKind;
 use virtcontainers_share::Tree;
 use virtcontainers_store::{ContainerRecord, Lease, Record};
 use virtcontainers_types::{
-    ContainerConfig, ContainerId, ContainerState, ContainerStatus, ExitStatus, Operation,
-    ProcessIdentity, SandboxId, SandboxState,
+    Command, ContainerConfig, ContainerId, ContainerState, ContainerStatus, Decision, ExitStatus,
+    Input, Operation, ProcessIdentity, SandboxId, SandboxState, decide,
 };
 
 use crate::boot;
@@ -130,7 +130,8 @@ impl Runtime {
             .during(|| format!("nobody waits for container {}", config.id))
     }
 
-    /// Starts the program of a container that was created.
+    /// Starts the program of a container that was created. The first one that runs makes a sandbox that
+    /// is `ready` run; others of it stay as they are.
     ///
     /// Errors: `NotFound`; `WrongState`; `Gone`; what the guest says of a program that it cannot
     /// start. Dropping the future leaves a start that the next operation settles by ending the
@@ -157,6 +158,11 @@ impl Runtime {
         }
         let mut record = lease.record().clone();
         record.settled = settled;
+        // The first one that runs makes the sandbox run.
+        if let Decision::Become(state) = decide(Some(record.state), Input::Command(Command::Start))
+        {
+            record.state = state;
+        }
         let status = set_state(&mut record, container, ContainerState::Running)?;
         Self::commit(&mut lease, record)?;
         self.run_poststart(&lease, |known| known == container).await;

@@ -14,7 +14,7 @@ use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Life
 use super::control::Exits;
 use super::inbox::{Guest, News, Watch, Wish};
 use super::note::{Ended, Watches, note_container_end};
-use super::{End, Session, carry};
+use super::{End, Hosting, Session, carry};
 use crate::Agent;
 use crate::boot::Ready;
 use crate::error::{Error, ErrorKind};
@@ -137,6 +137,11 @@ impl Session<'_> {
             containers.watch(container.id.clone(), container.has_terminal(), io);
         }
         self.forget_specifications();
+        if matches!(self.hosting, Hosting::Process)
+            && let Err(error) = virtcontainers_process::release_code()
+        {
+            tracing::debug!(%error, "the code of the boot stays in memory");
+        }
         let guest = Guest {
             agent: Arc::clone(&ready.agent),
             facts: ready.facts.clone(),

@@ -1,5 +1,7 @@
 //! Carrying a process's streams between guest and host, until it ended and its output is complete.
 
+mod input;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
@@ -19,6 +21,7 @@ use virtcontainers_types::{ExitStatus, GuestFacts};
 use crate::Agent;
 use crate::error::{Context, Error};
 use crate::options::ContainerIo;
+use input::Input;
 
 /// How long a process that has ended may be silent while others hold its streams open, before its
 /// output counts as complete.
@@ -106,7 +109,7 @@ impl Carrier {
         let task = tokio::spawn(async move {
             let pumped = match stdin {
                 Some(stdin) => {
-                    let mut reader = File::from_std(stdin.into());
+                    let mut reader = Input::new(stdin);
                     pump_input(agent.as_ref(), &process, terminal, &mut reader).await
                 }
                 None => {

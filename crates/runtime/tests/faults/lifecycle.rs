@@ -137,6 +137,9 @@ impl Model {
                 }
             }
             _ => {
+                if operation == Operation::StartContainer {
+                    self.command(Command::Start);
+                }
                 let state = match operation {
                     Operation::CreateContainer => Created,
                     Operation::StartContainer | Operation::ResumeContainer => Running,

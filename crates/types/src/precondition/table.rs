@@ -101,7 +101,7 @@ pub(super) const fn of(operation: Operation) -> Row {
             "start_container",
             "container",
             Exclusive,
-            In(&[S::Running]),
+            In(&[S::Ready, S::Running]),
             In(&[C::Created]),
         ),
         Op::StopContainer => row(
