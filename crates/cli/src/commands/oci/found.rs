@@ -1,9 +1,9 @@
 //! The container that a command names, and the sandbox that it is in.
 
 use anyhow::anyhow;
+use virtcontainers::oci::State;
 use virtcontainers::types::{
-    ContainerConfig, ContainerId, ContainerState, ContainerStatus, SandboxId, SandboxState,
-    SandboxStatus,
+    ContainerConfig, ContainerId, ContainerStatus, SandboxId, SandboxStatus,
 };
 use virtcontainers::{ErrorKind, Runtime};
 
@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) runtime: Runtime,
     pub(super) sandbox: SandboxStatus,
     pub(super) container: ContainerStatus,
+    /// What the specification says of it.
+    pub(super) state: State,
 }
 
 impl Found {
@@ -37,13 +39,13 @@ impl Found {
             found => found?,
         };
         let mut known = sandbox.containers.iter();
-        let Some(container) = known.find(|known| known.id == *id).cloned() else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+        let container = known.find(|known| known.id == *id).cloned();
+        let found = container.zip(State::of_container(&sandbox, id));
+        Ok(found.map(|(container, state)| Self {
             runtime,
             sandbox,
             container,
+            state,
         }))
     }
 
@@ -63,12 +65,12 @@ impl Found {
 
     /// What the container is doing, in the words of the specification.
     pub(super) fn status(&self) -> &'static str {
-        status(&self.sandbox, &self.container)
+        self.state.status
     }
 
     /// The process that stands for the container; 0 when it has ended, as runc writes it.
     pub(super) fn pid(&self) -> u32 {
-        self.sandbox.pid_of(&self.container.id).unwrap_or(0)
+        self.state.pid.unwrap_or(0)
     }
 
     /// What the container was made from.
@@ -79,22 +81,6 @@ impl Found {
         known
             .find(|known| known.id == self.container.id)
             .ok_or_else(|| missing(&self.container.id))
-    }
-}
-
-/// What a container of a sandbox is doing, in the words of the specification.
-pub(super) fn status(sandbox: &SandboxStatus, container: &ContainerStatus) -> &'static str {
-    match (sandbox.state, container.state) {
-        (_, ContainerState::Stopped) => "stopped",
-        (SandboxState::Running | SandboxState::Paused | SandboxState::Stopping, state) => {
-            match state {
-                ContainerState::Created => "created",
-                ContainerState::Running => "running",
-                ContainerState::Paused => "paused",
-                ContainerState::Stopped => "stopped",
-            }
-        }
-        (state, _) => state.oci_status(),
     }
 }
 

@@ -10,6 +10,12 @@ use crate::output;
 
 pub(crate) async fn run(global: &Global, state: State) -> anyhow::Result<ExitCode> {
     let found = Found::of(global, &state.id).await?;
-    output::json(&Row::new(&found.sandbox, &found.container))?;
+    let Found {
+        sandbox,
+        container,
+        state,
+        ..
+    } = found;
+    output::json(&Row::new(state, &sandbox, &container))?;
     Ok(ExitCode::SUCCESS)
 }
