@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -84,22 +85,43 @@ impl Pty {
         self.read_until(&format!("{rows}x{columns}")).map(drop)
     }
 
-    /// Reads until `text` was seen; gives all that was read.
-    pub fn read_until(&mut self, text: &str) -> Result<String> {
-        let mut seen = Vec::new();
-        let mut byte = [0; 1];
+    /// Reads until nobody has the other side open any more.
+    pub fn read_to_end(&mut self) -> Result<()> {
+        let mut bytes = [0; 4096];
+        loop {
+            self.await_data(|| "nobody leaves the other side".to_owned())?;
+            match self.controller.read(&mut bytes) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // What a terminal says that has only one side left.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn await_data(&self, silence: impl FnOnce() -> String) -> Result<()> {
         let patience = Timespec {
             tv_sec: PATIENCE_S,
             tv_nsec: 0,
         };
+        let mut waiting = [PollFd::new(&self.controller, PollFlags::IN)];
+        if poll(&mut waiting, Some(&patience))? == 0 {
+            bail!("{}", silence());
+        }
+        Ok(())
+    }
+
+    /// Reads until `text` was seen; gives all that was read.
+    pub fn read_until(&mut self, text: &str) -> Result<String> {
+        let mut seen = Vec::new();
+        let mut byte = [0; 1];
         loop {
-            let mut waiting = [PollFd::new(&self.controller, PollFlags::IN)];
-            if poll(&mut waiting, Some(&patience))? == 0 {
-                bail!("{text:?} not seen in {:?}", String::from_utf8_lossy(&seen));
-            }
-            self.controller.read_exact(&mut byte).with_context(|| {
-                format!("{text:?} not seen in {:?}", String::from_utf8_lossy(&seen))
-            })?;
+            let missed = || format!("{text:?} not seen in {:?}", String::from_utf8_lossy(&seen));
+            self.await_data(missed)?;
+            self.controller.read_exact(&mut byte).with_context(missed)?;
             seen.push(byte[0]);
             if seen.ends_with(text.as_bytes()) {
                 return Ok(String::from_utf8_lossy(&seen).into_owned());

@@ -100,6 +100,7 @@ fn a_terminal_is_handed_over(stage: &Stage) -> Result<()> {
 
     pty.write("exit 9\n")?;
     await_end(pid)?;
+    pty.read_to_end()?;
     ensure!(direct.status()?.as_deref() == Some("stopped"));
     direct.delete()
 }
@@ -125,7 +126,8 @@ fn exec(stage: &Stage, direct: &Direct<'_>) -> Result<()> {
     let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
     talk(&mut pty)?;
     pty.write("exit 3\n")?;
-    await_end(pid)
+    await_end(pid)?;
+    pty.read_to_end()
 }
 
 /// A size that is set on our side is the size there.

@@ -140,7 +140,7 @@ fn remove(cgroup: &Path) -> Result<()> {
 }
 
 /// The root of each hierarchy: one with version 2, several with version 1.
-fn hierarchies() -> Result<Vec<PathBuf>> {
+pub(crate) fn hierarchies() -> Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::from(CGROUPS)];
     for entry in std::fs::read_dir(CGROUPS)? {
         let entry = entry?;

@@ -4,6 +4,7 @@ mod exec;
 mod files;
 mod image;
 mod life;
+mod limits;
 mod pod;
 mod run;
 mod terminal;

@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use rustix::process::Pid;
 use virtcontainers_tests::Place;
 use virtcontainers_tests::place::vc_program;
 use virtcontainers_tests::program::Program;
 
-use crate::left::Left;
+use crate::left::{self, Left};
 
 /// Variables by which the programs of this workspace find what was built.
 const HANDED_ON: [&str; 3] = ["VC_GUEST_DIR", "XDG_CACHE_HOME", "HOME"];
@@ -105,6 +106,21 @@ impl Stage {
             program = program.arg(word);
         }
         program
+    }
+
+    /// The processes in a cgroup below ours, and what they are called.
+    pub(crate) fn processes_of(&self, cgroup: &str) -> Result<Vec<(Pid, String)>> {
+        let mut found = Vec::new();
+        for folder in left::hierarchies()? {
+            let path = folder.join(&self.cgroup()[1..]).join(cgroup);
+            let list = std::fs::read_to_string(path.join("cgroup.procs"));
+            for line in list.unwrap_or_default().lines() {
+                let name = std::fs::read_to_string(format!("/proc/{line}/comm"));
+                let pid = Pid::from_raw(line.parse()?).context("a process we cannot see")?;
+                found.push((pid, name.unwrap_or_default().trim().to_owned()));
+            }
+        }
+        Ok(found)
     }
 
     /// How many machines there are.

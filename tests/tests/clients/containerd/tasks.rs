@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use virtcontainers_tests::pty::Pty;
 
 use super::Containerd;
+use crate::stage::Runtime;
 
 with_both!(crate::containerd::with_containerd:
     a_task_has_streams_and_a_status,
@@ -46,7 +47,11 @@ fn a_task_has_a_life(containerd: &Containerd) -> Result<()> {
     let exec = containerd.exec("life", "detached", &["--detach"], &["/bin/sleep", "100000"]);
     exec.finish()?.expect(0)?;
     let list = containerd.ok(["task", "ps", "life"])?.text();
-    ensure!(list.contains("detached"), "{list}");
+    match containerd.stage().runtime() {
+        Runtime::Runc => ensure!(list.contains("detached"), "{list}"),
+        // The processes are the guest's; by their pids containerd does not know its own again.
+        Runtime::Vc => ensure!(list.lines().count() == 3, "{list}"),
+    }
     containerd.ok([
         "task",
         "kill",

@@ -7,6 +7,7 @@ use super::Podman;
 with_both!(crate::podman::with_podman:
     volumes_are_shared_and_may_be_read_only,
     the_root_file_system_may_be_read_only,
+    files_are_copied_in_and_out,
 );
 
 fn volumes_are_shared_and_may_be_read_only(podman: &Podman) -> Result<()> {
@@ -48,5 +49,35 @@ fn the_root_file_system_may_be_read_only(podman: &Podman) -> Result<()> {
     ensure!(text == "refused\nscratch\ntmpfs\nfull\nrun\n", "{text:?}");
     let written = podman.stage().place().rootfs().join("x").exists();
     ensure!(!written, "a read-only root file system was written");
+    Ok(())
+}
+
+fn files_are_copied_in_and_out(podman: &Podman) -> Result<()> {
+    let place = podman.stage().place();
+    let name = format!("/{}-there", place.prefix());
+    podman.sleeping("copy")?;
+    let result = copy(podman, &name);
+    // Podman enters the mount namespace of the container's process on the host. Where that is the
+    // host's own, the host's files are what it writes.
+    let on_the_host = std::fs::remove_file(&name).is_ok();
+    ensure!(!on_the_host, "podman cp wrote to the host: {result:?}");
+    result?;
+    podman.ok(["rm", "--force", "--time=0", "copy"]).map(drop)
+}
+
+fn copy(podman: &Podman, name: &str) -> Result<()> {
+    let place = podman.stage().place();
+    let (here, back) = (place.path("here"), place.path("back"));
+    std::fs::write(&here, "copied\n")?;
+    let (here, target) = (here.display().to_string(), back.display().to_string());
+    let there = format!("copy:{name}");
+    podman.ok(["cp", &here, &there])?;
+    let seen = podman.ok(["exec", "copy", "cat", name])?.text();
+    ensure!(seen == "copied\n", "{seen:?}");
+    let append = format!("echo more >> {name}");
+    podman.ok(["exec", "copy", "sh", "-c", &append])?;
+    podman.ok(["cp", &there, &target])?;
+    let copied = std::fs::read_to_string(back)?;
+    ensure!(copied == "copied\nmore\n", "{copied:?}");
     Ok(())
 }

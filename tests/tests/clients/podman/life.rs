@@ -3,7 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Podman;
+use super::{Podman, with_podman};
+use crate::stage::Runtime;
 
 with_both!(crate::podman::with_podman:
     a_stop_is_obeyed_or_enforced,
@@ -78,6 +79,26 @@ fn a_container_whose_process_on_the_host_is_killed_has_ended(podman: &Podman) ->
     let state = podman.fact("killed", "{{.State.Status}}")?;
     ensure!(state == "exited", "{state}");
     podman.ok(["rm", "killed"]).map(drop)
+}
+
+/// Only `vc` has a machine.
+#[test]
+fn a_container_whose_machine_is_killed_has_ended() -> Result<()> {
+    with_podman(Runtime::Vc, |podman| {
+        podman.sleeping("machine")?;
+        let id = podman.fact("machine", "{{.Id}}")?;
+        let processes = podman.stage().processes_of(&format!("libpod-{id}"))?;
+        let mut machines = processes
+            .into_iter()
+            .filter(|(_, name)| name.starts_with("qemu-system"));
+        let (machine, _) = machines
+            .next()
+            .context("no machine in the container's cgroup")?;
+        kill_process(machine, Signal::KILL)?;
+        let status = podman.wait("machine")?;
+        ensure!(status != 0, "the loss of the machine looks like a success");
+        podman.ok(["rm", "machine"]).map(drop)
+    })
 }
 
 fn a_running_container_is_removed_by_force(podman: &Podman) -> Result<()> {

@@ -5,7 +5,6 @@ use std::io::{BufRead as _, BufReader};
 use anyhow::{Context, Result, ensure};
 
 use super::Podman;
-use crate::stage::Runtime;
 
 with_both!(crate::podman::with_podman:
     streams_stay_apart_and_the_status_comes_back,
@@ -13,7 +12,6 @@ with_both!(crate::podman::with_podman:
     who_where_and_with_which_environment,
     what_cannot_be_executed_has_its_status,
     whoever_is_attached_sees_a_kill,
-    limits_are_the_containers,
 );
 
 fn streams_stay_apart_and_the_status_comes_back(podman: &Podman) -> Result<()> {
@@ -75,22 +73,4 @@ fn whoever_is_attached_sees_a_kill(podman: &Podman) -> Result<()> {
     podman.ok(["kill", "killed"])?;
     run.finish()?.expect(137)?;
     podman.ok(["rm", "killed"]).map(drop)
-}
-
-/// What the container's cgroup says, wherever the kernel below has it.
-const LIMITS: &str = "cd /sys/fs/cgroup; \
-    cat memory.max 2>/dev/null || cat memory/memory.limit_in_bytes; \
-    cat cpu.max 2>/dev/null || echo $(cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us)";
-
-fn limits_are_the_containers(podman: &Podman) -> Result<()> {
-    let options = ["--rm", "--memory", "64m", "--cpus", "0.5"];
-    let run = podman.run(&options, &["sh", "-c", LIMITS]).finish()?;
-    let text = run.expect(0)?.text();
-    ensure!(text == "67108864\n50000 100000\n", "{text:?}");
-    if podman.stage().runtime() == Runtime::Vc {
-        // A limit of the container is no limit of the machine around it.
-        let run = podman.run(&["--rm", "--memory", "32m"], &["true"]);
-        run.finish()?.expect(0)?;
-    }
-    Ok(())
 }
