@@ -14,8 +14,9 @@ use crate::terminal::Raw;
 
 /// Ctrl-], as of telnet and virsh: leaves a shell that does not answer.
 const LEAVE: u8 = 0x1d;
-/// Ctrl-D: the end of what is typed, for the guest's terminal.
-const END_OF_INPUT: u8 = 0x04;
+/// What is typed after input that is not typed. Not Ctrl-D: a shell that has yet to set its terminal
+/// up would not see it.
+const END: &[u8] = b"exit\n";
 
 pub(crate) async fn run(global: &Global, console: &Console) -> anyhow::Result<ExitCode> {
     let (_, runtime) = runtime(global)?;
@@ -54,7 +55,7 @@ async fn carry(
 ) -> std::io::Result<bool> {
     let (mut from_guest, mut to_guest) = tokio::io::split(shell);
     let (mut typed, mut said) = ([0; 4096], [0; 4096]);
-    let (mut answered, mut more) = (false, true);
+    let (mut answered, mut more, mut in_line) = (false, true, false);
     loop {
         tokio::select! {
             count = from_guest.read(&mut said) => {
@@ -71,10 +72,14 @@ async fn carry(
                 if keys.leave.is_some_and(|key| bytes.contains(&key)) {
                     return Ok(true);
                 }
-                more = !bytes.is_empty();
-                // The guest has a terminal, whose input ends by a key.
-                let bytes = if more { bytes } else { &[END_OF_INPUT] };
-                to_guest.write_all(bytes).await?;
+                if let Some(last) = bytes.last() {
+                    in_line = *last != b'\n';
+                    to_guest.write_all(bytes).await?;
+                } else {
+                    more = false;
+                    let line_end: &[u8] = if in_line { b"\n" } else { b"" };
+                    to_guest.write_all(&[line_end, END].concat()).await?;
+                }
             }
         }
     }
@@ -96,11 +101,9 @@ mod tests {
             let mut heard = Vec::new();
             if let Some(answer) = answer {
                 let mut one = [0];
-                while theirs.read(&mut one).await.is_ok_and(|count| count == 1) {
+                while !heard.ends_with(END) {
+                    assert_eq!(theirs.read(&mut one).await.unwrap(), 1);
                     heard.push(one[0]);
-                    if one[0] == END_OF_INPUT {
-                        break;
-                    }
                 }
                 theirs.write_all(answer).await.unwrap();
                 drop(theirs);
@@ -120,11 +123,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_typed_arrives_and_ends_as_on_a_terminal() {
-        let (answered, heard, output) = run(b"ls\n", Some(b"bin\r\n"), None).await;
-        assert!(answered);
-        assert_eq!(heard, b"ls\n\x04");
-        assert_eq!(output, b"bin\r\n");
+    async fn what_is_typed_arrives_and_the_shell_is_ended() {
+        for typed in [&b"ls\n"[..], b"ls"] {
+            let (answered, heard, output) = run(typed, Some(b"bin\r\n"), None).await;
+            assert!(answered);
+            assert_eq!(heard, b"ls\nexit\n");
+            assert_eq!(output, b"bin\r\n");
+        }
     }
 
     #[tokio::test]
