@@ -13,6 +13,7 @@ mod watch;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use rustix::fs::{FsWord, statfs};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use virtcontainers_tests::program::{Finished, Program};
@@ -24,6 +25,7 @@ use crate::stage::{Root, Runtime, Stage};
 const CONFIGURATION: &str = r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+log_driver = "k8s-file"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -32,6 +34,9 @@ infra_command = "/catatonit"
 runtime_supports_json = ["runc", "vc"]
 helper_binaries_dir = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/bin"]
 "#;
+
+/// `OVERLAYFS_SUPER_MAGIC` of `linux/magic.h`.
+const OVERLAY: FsWord = 0x794c_7630;
 
 /// A Podman that drives a runtime.
 #[derive(Debug)]
@@ -53,8 +58,13 @@ impl Podman {
         let folder = stage.place().path("podman");
         std::fs::create_dir(&folder)?;
         let (root, run) = (folder.join("root"), folder.join("run"));
+        // One overlay does not lie on another.
+        let driver = match statfs(&folder)?.f_type {
+            OVERLAY => "vfs",
+            _ => "overlay",
+        };
         let storage = format!(
-            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
+            "[storage]\ndriver = \"{driver}\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
             root.display(),
             run.display()
         );
