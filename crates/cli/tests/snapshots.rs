@@ -304,3 +304,28 @@ fn what_is_not_there_may_be_deleted_by_force() {
     assert!(output.status.success());
     assert!(output.stdout.is_empty() && output.stderr.is_empty());
 }
+
+/// A flag that nobody told of would be a promise that nobody knows.
+#[test]
+fn the_page_of_the_runtime_has_every_flag() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/oci.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let all = commands(folder.path());
+    let oci = all.iter().take_while(|name| *name != "check");
+    for name in oci {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+        let help = vc(folder.path(), &[name, "--help"]);
+        for line in text(&help.stdout, folder.path()).lines() {
+            let line = line.trim_start();
+            if !line.starts_with('-') {
+                continue;
+            }
+            let flag = line.split([' ', ',']).find(|word| word.starts_with("--"));
+            let flag = flag.unwrap_or_default();
+            let told = page.contains(&format!("`{flag}`")) || page.contains(&format!("`{flag} "));
+            let known = ["--help", "--config", "--verbose", "--verbose..."].contains(&flag);
+            assert!(told || known, "{name} {flag} is not in docs/oci.md");
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub(crate) struct Update {
     #[arg(long, value_name = "MICROS", allow_negative_numbers = true)]
     pub(crate) cpu_quota: Option<i64>,
     /// Weight among containers, when all want the CPU
-    #[arg(long, value_name = "WEIGHT", visible_alias = "cpu-shares")]
+    #[arg(long, value_name = "WEIGHT", alias = "cpu-shares")]
     pub(crate) cpu_share: Option<u64>,
     /// Most processes
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
