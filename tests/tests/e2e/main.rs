@@ -7,6 +7,7 @@ mod detached;
 mod exec;
 mod gc;
 mod isolation;
+mod operator;
 mod paths;
 mod refusals;
 mod run;
