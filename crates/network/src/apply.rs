@@ -1,77 +1,200 @@
-//! Making a network namespace.
+//! Carrying out a plan.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
+use std::os::fd::OwnedFd;
 
-use virtcontainers_types::UndoSink;
+use virtcontainers_types::{MacAddress, UndoSink};
 
+use crate::effect::{Effect, LinkRef};
+use crate::netlink::Netlink;
+use crate::plan::{Connection, Endpoint, Guest, Plan};
+use crate::thread::inside;
 use crate::undo::{Undo, record};
-use crate::{DIRECTORY, Error, ErrorKind, Namespace, directory, sys};
+use crate::{Error, ErrorKind, Namespace, device, link, tc};
 
-/// The calling thread's network namespace (proc(5)).
-const OURS: &str = "/proc/thread-self/ns/net";
-
-/// Makes the network namespace `name` in [`DIRECTORY`], with its loopback interface up. Blocks for
-/// some ten milliseconds at most.
-///
-/// What was entered in `undo` remains to be undone after an error too.
-///
-/// Errors: `Invalid` for a name that is no file name; `AlreadyExists` when it is taken; `Denied`
-/// when the process may not; `Unsupported` before Linux 5.8; `Internal`.
-pub fn create_namespace(name: &str, undo: &dyn UndoSink) -> Result<Namespace, Error> {
-    create_namespace_in(Path::new(DIRECTORY), name, undo)
+/// What a connected machine is made of.
+#[derive(Debug)]
+pub struct Applied {
+    /// For the machine: a device for each, in the plan's order.
+    pub for_machine: Vec<Nic>,
+    /// For the guest's agent.
+    pub for_guest: Guest,
 }
 
-/// As [`create_namespace`], with the name in another directory.
-pub fn create_namespace_in(
-    directory: &Path,
-    name: &str,
-    undo: &dyn UndoSink,
-) -> Result<Namespace, Error> {
-    if name.is_empty() || name.len() > 255 || name.contains(['/', '\0']) || name.starts_with('.') {
-        let message = format!("{name:?} cannot be the name of a network namespace");
-        return Err(Error::new(ErrorKind::Invalid, message));
+/// A network device of a machine to be.
+#[derive(Debug)]
+pub struct Nic {
+    /// The interface's name in the namespace and in the guest.
+    pub name: String,
+    /// The hardware address that the device has.
+    pub mac: MacAddress,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+    /// How many pairs of queues it has.
+    pub queues: u16,
+    /// A tap, or the device of a macvtap, once for each pair of queues; with virtio headers
+    /// (`IFF_VNET_HDR`), not blocking, closed on exec. A tap goes when all copies are closed.
+    pub descriptors: Vec<OwnedFd>,
+    /// vhost-net, once for each pair of queues; none where the host has it not.
+    pub vhost: Vec<OwnedFd>,
+}
+
+/// Connects a machine to its namespace as planned. Each change is entered in `undo` before it
+/// happens; what was entered remains to be undone after an error too. Blocks for some milliseconds
+/// for each interface.
+///
+/// Errors: `WrongState` when the plan is for another namespace; `AlreadyExists` when a link that it
+/// makes is there already; `Unsupported` for endpoints that are only planned so far (physical,
+/// vhost-user), before anything has happened, and for what the kernel lacks; `NotFound` when an
+/// interface has gone since; `Busy`, `Denied`, `Internal`.
+pub fn apply(plan: &Plan, namespace: &Namespace, undo: &dyn UndoSink) -> Result<Applied, Error> {
+    for endpoint in &plan.endpoints {
+        appliable(endpoint)?;
     }
-    let path = directory.join(name);
-    let _held = directory::prepare(directory, undo)?;
-    if std::fs::symlink_metadata(&path).is_ok() {
+    if namespace.id()?.is_another_than(&plan.namespace) {
         let message = format!(
-            "a network namespace is at {} already; if nobody uses it, remove it with `ip netns \
-             delete {name}`",
-            path.display()
+            "the plan was made for another network namespace than {}: scan it again",
+            namespace.path().display()
         );
-        return Err(Error::new(ErrorKind::AlreadyExists, message));
+        return Err(Error::new(ErrorKind::WrongState, message));
     }
-    record(undo, &path, &Undo::Namespace { path: path.clone() })?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o000)
-        .open(&path)
-        .map_err(|source| Error::system("make", &path, source))?;
-    // A thread of its own, which ends in the new namespace: no other work ever runs there.
-    let namespace = std::thread::scope(|scope| {
-        let maker = std::thread::Builder::new()
-            .name("vc-netns".to_owned())
-            .spawn_scoped(scope, || make(&path))
-            .map_err(|source| Error::system("start a thread to make", &path, source))?;
-        maker.join().unwrap_or_else(|_| {
-            let message = format!("the thread that makes {} panicked", path.display());
-            Err(Error::new(ErrorKind::Internal, message))
-        })
+    let for_machine = inside(namespace, || {
+        let netlink = Netlink::open()
+            .map_err(|source| Error::system("speak to the kernel in", namespace.path(), source))?;
+        free(plan, &netlink)?;
+        let endpoints = plan.endpoints.iter();
+        endpoints
+            .map(|endpoint| connect(plan, endpoint, &netlink, undo))
+            .collect::<Result<Vec<_>, _>>()
     })?;
-    tracing::debug!(path = %path.display(), "made a network namespace");
-    Ok(Namespace::new(path, namespace.into()))
+    tracing::debug!(
+        interfaces = for_machine.len(),
+        "connected a network namespace"
+    );
+    Ok(Applied {
+        for_machine,
+        for_guest: plan.guest.clone(),
+    })
 }
 
-/// Leaves the calling thread in a new namespace, bound at `path`.
-fn make(path: &Path) -> Result<File, Error> {
-    sys::unshare_network()
-        .map_err(|source| Error::system("make the network namespace", path, source))?;
-    sys::loopback_up()
-        .map_err(|source| Error::system("take up the loopback interface of", path, source))?;
-    rustix::mount::mount_bind(OURS, path)
-        .map_err(|source| Error::system("bind the network namespace at", path, source))?;
-    File::open(OURS).map_err(|source| Error::system("open the network namespace", path, source))
+fn appliable(endpoint: &Endpoint) -> Result<(), Error> {
+    let message = match &endpoint.connection {
+        Connection::Tap { .. } | Connection::MacVtap { .. } => return Ok(()),
+        Connection::Vfio { address } => format!(
+            "cannot connect the interface {}: devices such as {address} are not handed to machines \
+             yet; give it a macvlan on this device instead",
+            endpoint.name
+        ),
+        Connection::VhostUser { socket } => format!(
+            "cannot connect the interface {}: user-space switches such as {} are not connected yet",
+            endpoint.name,
+            socket.display()
+        ),
+    };
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// That the names which will be given are free.
+fn free(plan: &Plan, netlink: &Netlink) -> Result<(), Error> {
+    let effects = plan.endpoints.iter().flat_map(|endpoint| &endpoint.effects);
+    for name in effects.filter_map(Effect::makes) {
+        let there = link::find(netlink, &LinkRef::made(name));
+        if there
+            .map_err(|source| Error::link("look for", name, source))?
+            .is_some()
+        {
+            let message = format!(
+                "the link {name} is there already, left behind by a machine or in use by one; if \
+                 none is, remove it with `ip link delete {name}`"
+            );
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+    }
+    Ok(())
+}
+
+fn connect(
+    plan: &Plan,
+    endpoint: &Endpoint,
+    netlink: &Netlink,
+    undo: &dyn UndoSink,
+) -> Result<Nic, Error> {
+    let mut descriptors = Vec::new();
+    for effect in &endpoint.effects {
+        let change = Undo::Change {
+            namespace: plan.namespace.clone(),
+            change: effect.clone(),
+        };
+        record(undo, &plan.namespace.path, &change)?;
+        let done = carry_out(effect, netlink);
+        let done = done.map_err(|source| Error::link(effect.verb(), effect.target(), source))?;
+        descriptors.extend(done);
+    }
+    if let Connection::MacVtap { name } = &endpoint.connection {
+        descriptors = device::open_macvtap(name, endpoint.queues)?;
+    }
+    let vhost = match endpoint.vhost {
+        true => device::open_vhost(endpoint.queues)?,
+        false => Vec::new(),
+    };
+    Ok(Nic {
+        name: endpoint.name.clone(),
+        mac: endpoint.mac,
+        mtu: endpoint.mtu,
+        queues: endpoint.queues,
+        descriptors,
+        vhost,
+    })
+}
+
+/// Makes one change; gives the descriptors of a tap.
+fn carry_out(effect: &Effect, netlink: &Netlink) -> io::Result<Vec<OwnedFd>> {
+    match effect {
+        Effect::Up { link } => link::set_up(netlink, link::index(netlink, link)?, true)?,
+        Effect::Tap { name, mtu, queues } => {
+            let descriptors = device::make_tap(name, *queues)?;
+            let index = link::index(netlink, &LinkRef::made(name))?;
+            link::set_mtu(netlink, index, *mtu)?;
+            take_up(netlink, index)?;
+            return Ok(descriptors);
+        }
+        Effect::MacVtap { name, on, .. } => {
+            link::add_macvtap(netlink, name, link::index(netlink, on)?)?;
+            take_up(netlink, link::index(netlink, &LinkRef::made(name))?)?;
+        }
+        Effect::Bridge { name, mtu } => {
+            link::add_bridge(netlink, name, *mtu)?;
+            take_up(netlink, link::index(netlink, &LinkRef::made(name))?)?;
+        }
+        Effect::Port { link, bridge } => {
+            let bridge = link::index(netlink, &LinkRef::made(bridge))?;
+            link::set_bridge(netlink, link::index(netlink, link)?, bridge)?;
+        }
+        Effect::Mac {
+            link,
+            to,
+            neighbors,
+            ..
+        } => {
+            let index = link::index(netlink, link)?;
+            link::set_mac(netlink, index, *to)?;
+            for neighbor in neighbors {
+                link::add_neighbor(netlink, index, neighbor)?;
+            }
+        }
+        Effect::Ingress { link } => tc::add_ingress(netlink, link::index(netlink, link)?)?,
+        Effect::Redirect { from, to } => {
+            let to = link::index(netlink, to)?;
+            tc::add_redirect(netlink, link::index(netlink, from)?, to)?;
+        }
+        Effect::Shape { link, rate, mtu } => {
+            tc::add_rate(netlink, link::index(netlink, link)?, *rate, *mtu)?;
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn take_up(netlink: &Netlink, index: u32) -> io::Result<()> {
+    link::keep_silent(netlink, index)?;
+    link::set_up(netlink, index, true)
 }

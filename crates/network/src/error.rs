@@ -35,14 +35,27 @@ impl Error {
 
     /// A system call failed; `verb` as in "cannot `mount` …".
     pub(crate) fn system(verb: &str, path: &Path, source: impl Into<io::Error>) -> Self {
-        let source = source.into();
-        let kind = match source.kind() {
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
-            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
-            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-            _ => ErrorKind::Internal,
+        Self::on(verb, &path.display().to_string(), source.into())
+    }
+
+    /// The kernel refused something about a link; `verb` as in "cannot `make the tap` …".
+    pub(crate) fn link(verb: &str, name: &str, source: io::Error) -> Self {
+        Self::on(verb, name, source)
+    }
+
+    fn on(verb: &str, object: &str, source: io::Error) -> Self {
+        let kind = match source.raw_os_error() {
+            Some(libc::ENODEV) => ErrorKind::NotFound,
+            Some(libc::EBUSY) => ErrorKind::Busy,
+            Some(libc::EOPNOTSUPP) => ErrorKind::Unsupported,
+            _ => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+                io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                _ => ErrorKind::Internal,
+            },
         };
-        Self::new(kind, format!("cannot {verb} {}", path.display())).with_source(source)
+        Self::new(kind, format!("cannot {verb} {object}")).with_source(source)
     }
 
     /// What a caller can do about it.

@@ -1,16 +1,36 @@
 #![doc = include_str!("../README.md")]
 
 mod apply;
+mod config;
+mod create;
+mod device;
 mod directory;
+mod effect;
 mod error;
+mod link;
 mod namespace;
+mod netlink;
+mod plan;
+mod revert;
+mod scan;
 mod sys;
+mod tc;
+mod thread;
 mod undo;
+pub mod view;
+mod watch;
 
-pub use apply::{create_namespace, create_namespace_in};
+pub use apply::{Applied, Nic, apply};
+pub use config::{Config, Model, RateLimit};
+pub use create::{create_namespace, create_namespace_in};
+pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};
-pub use namespace::{Namespace, open_namespace};
+pub use namespace::{Namespace, NamespaceId, open_namespace};
+pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, plan};
+pub use scan::scan;
 pub use undo::{OWNER, Undo, VERSION, undo};
+pub use view::View;
+pub use watch::{Watch, scan_until, watch};
 
 /// Where network namespaces have their names, by the convention of `ip-netns(8)`.
 pub const DIRECTORY: &str = "/run/netns";

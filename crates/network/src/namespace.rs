@@ -7,7 +7,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
+use crate::thread::inside;
 use crate::{Error, ErrorKind, sys};
 
 /// The magic number of the file system of namespaces (statfs(2)).
@@ -37,6 +39,72 @@ impl Namespace {
         self.descriptor
             .try_clone()
             .map_err(|source| Error::system("duplicate the descriptor of", &self.path, source))
+    }
+}
+
+/// Which network namespace one is: by the path where it was found, and by what tells it from another
+/// one at that path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceId {
+    /// Where it has its name.
+    pub path: PathBuf,
+    /// The device of its file.
+    pub device: u64,
+    /// The inode of its file, which a later namespace may get again.
+    pub inode: u64,
+    /// The number that no other has until the host starts again (`SO_NETNS_COOKIE`, Linux 5.14).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
+}
+
+impl NamespaceId {
+    /// Whether it is certainly not the same, whatever its path.
+    pub(crate) fn is_another_than(&self, other: &Self) -> bool {
+        let cookies = self.cookie.zip(other.cookie);
+        (self.device, self.inode) != (other.device, other.inode)
+            || cookies.is_some_and(|(one, other)| one != other)
+    }
+
+    /// Opens it, if it still has its name.
+    pub(crate) fn open(&self) -> Result<Option<Namespace>, Error> {
+        let failed = |source| Error::system("open", &self.path, source);
+        let place = match open_path(&self.path) {
+            Ok(place) => place,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        if !is_nsfs(&place).map_err(failed)? {
+            return Ok(None);
+        }
+        let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(failed)?;
+        let namespace = Namespace::new(self.path.clone(), file.into());
+        let same = !namespace.id()?.is_another_than(self);
+        Ok(same.then_some(namespace))
+    }
+}
+
+/// The path leads nowhere: no file, or a process that has ended.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOENT | libc::ENOTDIR | libc::ESRCH)
+    )
+}
+
+impl Namespace {
+    /// Which one it is.
+    ///
+    /// Errors: `Denied`, `Internal`.
+    pub fn id(&self) -> Result<NamespaceId, Error> {
+        let failed = |source| Error::system("look at", &self.path, source);
+        let status = rustix::fs::fstat(&self.descriptor).map_err(|source| failed(source.into()))?;
+        let cookie = inside(self, || sys::namespace_cookie().map_err(failed))?;
+        Ok(NamespaceId {
+            path: self.path.clone(),
+            device: status.st_dev,
+            inode: status.st_ino,
+            cookie,
+        })
     }
 }
 

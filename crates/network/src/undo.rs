@@ -10,15 +10,17 @@ use serde::{Deserialize, Serialize};
 use virtcontainers_types::{UndoEntry, UndoSink};
 
 use crate::directory::{hold, is_mount, remove_if_unused};
+use crate::effect::Effect;
 use crate::namespace::{is_nsfs, open_path};
-use crate::{Error, ErrorKind};
+use crate::revert::revert;
+use crate::{Error, ErrorKind, NamespaceId};
 
 /// The owner of this crate's undo entries.
 pub const OWNER: &str = "network";
-/// The version of their payload, which is an [`Undo`] as JSON.
-pub const VERSION: u32 = 1;
+/// The version of their payload, which is an [`Undo`] as JSON. Version 1 had no changes of links.
+pub const VERSION: u32 = 2;
 
-/// The payload of an undo entry, version 1.
+/// The payload of an undo entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "kebab-case")]
 pub enum Undo {
@@ -35,6 +37,13 @@ pub enum Undo {
         /// The file.
         path: PathBuf,
     },
+    /// Something is changed in a namespace, to connect a machine.
+    Change {
+        /// The namespace.
+        namespace: NamespaceId,
+        /// The change.
+        change: Effect,
+    },
 }
 
 /// Takes back the effect of an entry of [`OWNER`], whether it happened or not. Blocks for a few
@@ -47,7 +56,7 @@ pub fn undo(entry: &UndoEntry) -> Result<(), Error> {
         let message = format!("an undo entry of {} was given to {OWNER}", entry.owner);
         return Err(Error::new(ErrorKind::Invalid, message));
     }
-    if entry.version != VERSION {
+    if !(1..=VERSION).contains(&entry.version) {
         let message = format!(
             "cannot read an undo entry of version {}; use the program that wrote it or a newer one",
             entry.version
@@ -60,21 +69,26 @@ pub fn undo(entry: &UndoEntry) -> Result<(), Error> {
     match effect {
         Undo::Directory { path, made } => remove_if_unused(&path, made),
         Undo::Namespace { path } => remove_namespace(&path),
+        Undo::Change { namespace, change } => revert(&namespace, &change),
     }
 }
 
 /// Enters an effect; only then it may happen.
 pub(crate) fn record(undo: &dyn UndoSink, path: &Path, effect: &Undo) -> Result<(), Error> {
-    let entry = serde_json::to_value(effect)
-        .map_err(io::Error::from)
-        .and_then(|payload| {
-            undo.record(UndoEntry {
-                owner: OWNER.to_owned(),
-                version: VERSION,
-                payload,
-            })
-        });
-    entry.map_err(|source| Error::system("enter in the undo ledger the effect on", path, source))
+    undo.record(entry_of(effect)?)
+        .map_err(|source| Error::system("enter in the undo ledger the effect on", path, source))
+}
+
+/// The entry of an effect.
+pub(crate) fn entry_of(effect: &Undo) -> Result<UndoEntry, Error> {
+    let payload = serde_json::to_value(effect).map_err(|source| {
+        Error::new(ErrorKind::Internal, "cannot write an undo entry").with_source(source)
+    })?;
+    Ok(UndoEntry {
+        owner: OWNER.to_owned(),
+        version: VERSION,
+        payload,
+    })
 }
 
 fn remove_namespace(path: &Path) -> Result<(), Error> {

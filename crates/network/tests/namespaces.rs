@@ -273,7 +273,7 @@ fn foreign_entries_are_refused() {
     };
     let rows = [
         (entry("share", 1, "{}"), ErrorKind::Invalid),
-        (entry("network", 2, "{}"), ErrorKind::Incompatible),
+        (entry("network", 3, "{}"), ErrorKind::Incompatible),
         (
             entry("network", 1, "{\"effect\":\"magic\"}"),
             ErrorKind::Corrupt,

@@ -1,0 +1,80 @@
+//! What a caller decides about the connection of a machine to its namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// How frames get from an interface of the namespace to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// A tap, and traffic filters that redirect every frame between it and the interface.
+    #[default]
+    TcFilter,
+    /// A macvtap on the interface, in passthru mode.
+    MacVtap,
+    /// A tap and the interface as the two ports of a bridge.
+    Bridged,
+    /// No connection.
+    None,
+}
+
+/// How many bytes a second an interface carries; unlimited where absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimit {
+    /// To the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<u64>,
+    /// From the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<u64>,
+}
+
+/// How a machine is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// How frames get to the machine.
+    pub model: Model,
+    /// Queues of each interface: as many as the machine has CPUs, or one.
+    pub queues: NonZeroU16,
+    /// Use the kernel's vhost-net for the data path where the host has it.
+    pub vhost: bool,
+    /// How many interfaces the machine has room for.
+    pub max_interfaces: usize,
+    /// Connect these interfaces alone, by name: for one that is added to a running machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<BTreeSet<String>>,
+    /// The rate of every interface that `limits` does not name.
+    pub limit: RateLimit,
+    /// The rates of single interfaces, by name.
+    pub limits: BTreeMap<String, RateLimit>,
+    /// Sockets of user-space switches (vhost-user), by the name of the interface that carries the
+    /// addresses of each.
+    pub vhost_user: BTreeMap<String, PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model: Model::default(),
+            queues: NonZeroU16::MIN,
+            vhost: true,
+            max_interfaces: 16,
+            only: None,
+            limit: RateLimit::default(),
+            limits: BTreeMap::new(),
+            vhost_user: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The rate of an interface.
+    pub fn limit_of(&self, interface: &str) -> RateLimit {
+        self.limits.get(interface).copied().unwrap_or(self.limit)
+    }
+}
