@@ -11,6 +11,7 @@ mod reach;
 mod setup;
 mod share;
 mod source;
+mod view;
 mod volumes;
 
 use std::time::{Duration, Instant};
@@ -25,8 +26,10 @@ pub(crate) use setup::Ready;
 pub(crate) use setup::create_container;
 pub(crate) use share::share_container;
 pub(crate) use source::{route_of, shared_memory_of};
+pub(crate) use view::view_of;
 
 use crate::error::{Error, ErrorKind};
+use crate::front::Front;
 use crate::host::Host;
 use crate::options::Progress;
 use crate::plan::SandboxPlan;
@@ -42,6 +45,8 @@ pub(crate) struct Job<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Children die with the thread that runs the boot.
     pub(crate) die_with_thread: bool,
+    /// The thread by which this process is seen, when that is another.
+    pub(crate) front: Option<&'a Front>,
     /// How long the guest may take until its agent answers.
     pub(crate) limit: Duration,
 }
@@ -89,18 +94,19 @@ const FIRST_ATTEMPT: u32 = 4;
 /// Dropping the future ends its processes; the ledger has the rest.
 pub(crate) async fn boot(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
     if job.config.agent.start == AgentStart::Polled {
-        return attempt(job, progress).await;
+        return Box::pin(attempt(job, progress)).await;
     }
     let first = Job {
         limit: job.limit / FIRST_ATTEMPT,
         ..job
     };
-    match attempt(first, progress).await {
+    // On the heap, each: they are large, and there is room for both otherwise.
+    match Box::pin(attempt(first, progress)).await {
         Err(failure) if failure.is_silence() => {
             tracing::warn!(sandbox = %job.config.id, "the guest stays silent and is booted again");
             undo::undo_boot(job.ledger, job.host.backend.as_ref())
                 .map_err(BootFailure::at(Phase::Share))?;
-            attempt(job, progress).await
+            Box::pin(attempt(job, progress)).await
         }
         attempted => attempted,
     }

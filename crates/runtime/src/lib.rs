@@ -7,6 +7,7 @@ mod diagnosis;
 mod end;
 mod error;
 mod exec;
+mod front;
 mod guest_network;
 mod hooks;
 mod host;

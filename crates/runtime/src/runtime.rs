@@ -85,8 +85,8 @@ impl Runtime {
     ///
     /// Errors: `Incompatible` when the creator does not begin as expected.
     pub async fn supervise(&self, start: SupervisorStart) -> Result<ExitStatus, Error> {
-        let (control, io) = start.into_parts()?;
-        supervisor::supervise_here(&self.host, control, io).await
+        let (control, io, front) = start.into_parts()?;
+        supervisor::supervise_here(&self.host, control, io, front).await
     }
 
     /// The deadlines of this runtime's sandboxes.

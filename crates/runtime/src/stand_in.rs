@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::net::UnixStream;
 use virtcontainers_process::{Identity, Launcher, Mark, Stream, ignore_terminal_signals};
+use virtcontainers_share::View;
 use virtcontainers_types::{ExitStatus, ProcessIdentity};
 
 use crate::error::{Context, Error, ErrorKind};
@@ -29,13 +30,19 @@ pub(crate) struct Making<'a> {
     /// The terminal, or where errors of the process go.
     stream: Option<OwnedFd>,
     terminal: bool,
+    /// What it shows of the file system.
+    view: String,
 }
 
 impl<'a> Making<'a> {
     /// Refuses where there is no program for it.
     ///
     /// Errors: `Unsupported` in a runtime that supervises by tasks; `Internal`.
-    pub(crate) fn prepare(supervision: &'a Supervision, io: &ContainerIo) -> Result<Self, Error> {
+    pub(crate) fn prepare(
+        supervision: &'a Supervision,
+        io: &ContainerIo,
+        view: &View,
+    ) -> Result<Self, Error> {
         let Supervision::Process(program) = supervision else {
             let message = "a stand-in is a process, and this runtime makes none: supervise by \
                            processes";
@@ -54,6 +61,9 @@ impl<'a> Making<'a> {
             program,
             stream: stream.map(duplicate).transpose()?,
             terminal: io.is_terminal,
+            view: serde_json::to_string(view).map_err(|error| {
+                Error::new(ErrorKind::Internal, "cannot describe a view").because(error)
+            })?,
         })
     }
 
@@ -72,6 +82,7 @@ impl<'a> Making<'a> {
             .map_err(|error| Error::new(ErrorKind::Internal, failed()).because(error))?;
         let mut launcher = Launcher::new(&self.program.program)
             .args(&self.program.stand_in)
+            .arg(self.view)
             .current_dir("/")
             .marked(&Mark::new(nonce, TAG));
         for (name, value) in &self.program.env {
@@ -105,13 +116,21 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Takes over the descriptor 3, and 4 if it is open. Call it once, first thing in the
-    /// stand-in's `main`, before anything else opens a descriptor.
+    /// Takes over the descriptor 3, and 4 if it is open, and the last argument; leaves the file system
+    /// of the host for what the container has of it. Call it once, first thing in the stand-in's
+    /// `main`, before anything else opens a descriptor or starts a thread.
     ///
-    /// Errors: `Invalid` when the process was not started as a stand-in.
+    /// Errors: `Invalid` when the process was not started as a stand-in; those of [`View::enter`].
+    /// What it was to stand for is killed when it ends.
     pub fn take() -> Result<Self, Error> {
         let line = inherited::take(3)?.into();
         let terminal = inherited::take(4).ok();
+        let view = std::env::args().next_back().unwrap_or_default();
+        let view: View = serde_json::from_str(&view).map_err(|error| {
+            Error::new(ErrorKind::Invalid, "cannot understand the view").because(error)
+        })?;
+        view.enter()
+            .during(|| "a stand-in still shows the files of the host".to_owned())?;
         Ok(Self { line, terminal })
     }
 

@@ -35,6 +35,7 @@ pub(crate) use start::{Held, start};
 use crate::boot::{self, BootFailure, Job, Phase, Ready};
 use crate::diagnosis::{self, BootReport, CONSOLE_LINES};
 use crate::error::{Context, Error, ErrorKind};
+use crate::front::Front;
 use crate::host::Host;
 use crate::last_words::{LastWords, in_one_line};
 use crate::options::{ContainerIo, Progress};
@@ -85,6 +86,7 @@ pub(crate) async fn supervise_here(
     host: &Host,
     control: UnixStream,
     io: ContainerIo,
+    front: Option<Front>,
 ) -> Result<ExitStatus, Error> {
     // The process may share the creator's terminal, whose keys are for the container.
     virtcontainers_process::ignore_terminal_signals()
@@ -101,6 +103,7 @@ pub(crate) async fn supervise_here(
                     true => io.stdout.as_ref(),
                     false => io.stderr.as_ref(),
                 }),
+                front,
             };
             let line = (Creator::Stream(sender), CreatorGone::Stream(receiver));
             supervise(host, *begin, line, io, (Hosting::Process, outlook)).await
@@ -127,6 +130,7 @@ async fn supervise(
         creator,
         exits: Exits::new(),
         terminal: outlook.terminal,
+        front: outlook.front,
     };
     let end = session.run(io).await;
     tracing::info!(sandbox = %session.begin.config.id, ?end, "sandbox ends");
@@ -146,6 +150,7 @@ async fn supervise(
 struct Outlook {
     terminal: Option<Terminal>,
     last_words: LastWords,
+    front: Option<Front>,
 }
 
 /// One sandbox under supervision.
@@ -161,6 +166,8 @@ struct Session<'a> {
     exits: Exits,
     /// The first container's terminal, when it is this process's own.
     terminal: Option<Terminal>,
+    /// The thread by which this process is seen, when that is another.
+    front: Option<Front>,
 }
 
 impl End {
@@ -212,6 +219,7 @@ impl Session<'_> {
             hosting,
             inbox,
             creator,
+            front,
             ..
         } = self;
         let (progress, mut phases) = progress_channel();
@@ -221,6 +229,7 @@ impl Session<'_> {
             plan: &begin.plan,
             ledger,
             die_with_thread: matches!(hosting, Hosting::Process),
+            front: front.as_ref(),
             limit: begin.plan.machine.deadlines.boot,
         };
         // On the heap, where it takes no room once it is over.
@@ -265,6 +274,12 @@ async fn boot_and_start(
     progress: &Progress,
 ) -> Result<Ready, BootFailure> {
     let ready = boot::boot(job, progress).await?;
+    // The guest has made the places by now where volumes are mounted.
+    show_files(job).map_err(|error| BootFailure {
+        phase: Phase::Containers,
+        error,
+        exit: None,
+    })?;
     if start {
         let since = Instant::now();
         for container in &job.config.containers {
@@ -280,6 +295,15 @@ async fn boot_and_start(
         progress.completed(Phase::Start, since.elapsed());
     }
     Ok(ready)
+}
+
+/// Lets this process be seen with the first container's files instead of the host's.
+fn show_files(job: Job<'_>) -> Result<(), Error> {
+    let Some((front, first)) = job.front.zip(job.config.containers.first()) else {
+        return Ok(());
+    };
+    let shown = boot::view_of(first, false).and_then(|view| front.show(view));
+    shown.during(|| "the supervisor still shows the files of the host".to_owned())
 }
 
 fn progress_channel() -> (Progress, mpsc::UnboundedReceiver<(Phase, Duration)>) {

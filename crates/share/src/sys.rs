@@ -1,8 +1,19 @@
 //! The system calls that have no safe wrapper.
-#![allow(unsafe_code, reason = "mount_setattr(2) has no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "mount_setattr(2) and unshare(2) have no safe wrapper"
+)]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+
+/// Gives the calling thread a copy of its mount namespace, and a root and working directory that it
+/// shares with no other thread (unshare(2)).
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: a new mount namespace changes nothing that Rust's guarantees rest on; in particular the
+    // table of descriptors stays shared (no CLONE_FILES).
+    Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }?)
+}
 
 /// Sets attributes (`MOUNT_ATTR_*`) and the propagation type (`MS_*`) of a mount, and of all below
 /// it if `recursive` (mount_setattr(2), Linux 5.12).

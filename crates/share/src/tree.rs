@@ -253,7 +253,8 @@ pub struct SharedVolume<'a> {
     /// What is mounted below is shared too.
     pub recursive: bool,
     /// What is mounted below later, or unmounted, is so for the guest too, if the source lies on a
-    /// shared mount (mount_namespaces(7)). Nothing goes the other way.
+    /// shared mount (mount_namespaces(7)). Nothing goes the other way. What the guest has seen of such
+    /// a mount is in use, and the host can only unmount it lazily (`umount -l`).
     pub follows: bool,
 }
 

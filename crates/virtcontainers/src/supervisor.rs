@@ -50,7 +50,7 @@ pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
         COMMAND => {
             let start = SupervisorStart::take();
             log();
-            start.map_err(Error::from).and_then(supervise)
+            start.and_then(|start| start.run(supervise)).map_err(Error::from).flatten()
         }
         // Its standard error is the container's: it logs nothing.
         STAND_IN => stand_in(),

@@ -36,7 +36,7 @@ impl Shared {
         } = self;
         let daemon = daemon.map(Arc::new);
         if job.die_with_thread {
-            enter(namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
+            enter(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
         }
         let announcement = listen(job).map_err(BootFailure::at(Phase::Launch))?;
         let handoffs = handoffs(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
@@ -87,11 +87,16 @@ impl Launched {
 
 /// A supervisor's process stands for the container, so it is in the sandbox's network namespace
 /// as the container's own process would be.
-fn enter(namespace: Option<&Namespace>) -> Result<(), Error> {
+fn enter(job: Job<'_>, namespace: Option<&Namespace>) -> Result<(), Error> {
     let Some(namespace) = namespace else {
         return Ok(());
     };
     let failed = || "the supervisor cannot enter the network namespace".to_owned();
+    if let Some(front) = job.front {
+        let namespace = namespace.descriptor().during(failed)?;
+        front.enter_network(namespace).during(failed)?;
+    }
+    // What this thread starts is in it too.
     let namespace = namespace.descriptor().during(failed)?;
     virtcontainers_process::enter_network_namespace(namespace).during(failed)
 }

@@ -46,7 +46,8 @@ impl Runtime {
             .during(|| format!("cannot describe container {container}"))?;
         let intent = Intent::CreateContainer(container.clone());
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;
-        match self.add(&lease, &config, io).await {
+        // On the heap: what a creation needs at its deepest is large.
+        match Box::pin(self.add(&lease, &config, io)).await {
             Ok(stand_in) => {
                 let mut record = lease.record().clone();
                 added.status.stand_in = stand_in;
@@ -75,7 +76,10 @@ impl Runtime {
     ) -> Result<Option<ProcessIdentity>, Error> {
         let making = io
             .stood_for
-            .then(|| Making::prepare(&self.host.supervision, &io))
+            .then(|| {
+                let view = boot::view_of(config, true)?;
+                Making::prepare(&self.host.supervision, &io, &view)
+            })
             .transpose()?;
         let record = lease.record();
         let tree = self.tree(record)?;

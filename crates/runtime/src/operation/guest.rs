@@ -10,6 +10,7 @@ use virtcontainers_types::{
     SandboxId, SandboxState, check,
 };
 
+use crate::boot;
 use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
@@ -20,6 +21,12 @@ use crate::supervisor::client::exec_stood_for;
 use crate::supervisor::control::Exec;
 
 const SIGKILL: u32 = 9;
+
+/// Whether the sandbox was made with this container.
+fn is_first(record: &Record, container: &ContainerId) -> bool {
+    let first = record.containers.first();
+    first.is_some_and(|first| first.status.id == *container)
+}
 
 /// Whether a container cannot be signalled because there is nothing left to signal. One whose
 /// machine is paused is still there.
@@ -123,7 +130,6 @@ impl Runtime {
         id: &SandboxId,
         request: ExecRequest,
     ) -> Result<ProcessIdentity, Error> {
-        let making = Making::prepare(&self.host.supervision, &request.io)?;
         let operation = Operation::EnterContainer;
         let record = self.load(operation, id, Some(&request.container)).await?;
         let ExecRequest {
@@ -137,6 +143,9 @@ impl Runtime {
         let known = known.find(|known| known.status.id == exec.container);
         let config = known.map(|known| known.config.get()).transpose();
         let config = config.during(|| format!("cannot read container {}", exec.container))?;
+        let view = config.map(|config| boot::view_of(config, !is_first(&record, &exec.container)));
+        let view = view.transpose()?.unwrap_or_default();
+        let making = Making::prepare(&self.host.supervision, &io, &view)?;
         let entered = async {
             let line = exec_stood_for(&directory, exec, io).await?;
             let stand_in = self.start_stand_in(making, &record, line)?;

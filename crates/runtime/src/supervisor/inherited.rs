@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use crate::error::{Error, ErrorKind};
+use crate::front::{self, Front};
 use crate::options::ContainerIo;
 
 /// The control stream's number.
@@ -22,6 +23,7 @@ const LONGEST: u64 = 1 << 20;
 pub struct SupervisorStart {
     pub(crate) control: UnixStream,
     pub(crate) io: ContainerIo,
+    front: Option<Front>,
     /// What the creator sent to make an equal runtime; see
     /// [`SupervisorProgram::preamble`](crate::SupervisorProgram::preamble).
     pub preamble: serde_json::Value,
@@ -43,18 +45,33 @@ impl SupervisorStart {
         Ok(Self {
             control,
             io,
+            front: None,
             preamble,
         })
     }
 
-    /// The control stream for the async runtime, and the container's streams.
-    pub(crate) fn into_parts(self) -> Result<(tokio::net::UnixStream, ContainerIo), Error> {
+    /// Runs `work`, the whole of the supervisor, on a thread of its own. The calling one, which is to
+    /// be the process's first, takes on the network namespace and the files of the first container
+    /// meanwhile: whoever enters the namespaces of this process by its pid finds the container's.
+    ///
+    /// Errors: `Internal` when the thread cannot be started, or panicked.
+    pub fn run<T: Send>(mut self, work: impl FnOnce(Self) -> T + Send) -> Result<T, Error> {
+        front::behind(move |front| {
+            self.front = Some(front);
+            work(self)
+        })
+    }
+
+    /// The control stream for the async runtime, the container's streams, and the first thread.
+    pub(crate) fn into_parts(
+        self,
+    ) -> Result<(tokio::net::UnixStream, ContainerIo, Option<Front>), Error> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Internal, "cannot use the control stream").because(error)
         };
         self.control.set_nonblocking(true).map_err(failed)?;
         let control = tokio::net::UnixStream::from_std(self.control).map_err(failed)?;
-        Ok((control, self.io))
+        Ok((control, self.io, self.front))
     }
 }
 

@@ -58,7 +58,10 @@ fn stand_in() -> Result<bool> {
 }
 
 fn supervise() -> Result<bool> {
-    let start = SupervisorStart::take()?;
+    SupervisorStart::take()?.run(attend)?
+}
+
+fn attend(start: SupervisorStart) -> Result<bool> {
     let setting: Setting = serde_json::from_value(start.preamble.clone())?;
     let executor = executor()?;
     let stage = Stage::new(setting)?;
