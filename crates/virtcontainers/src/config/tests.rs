@@ -79,3 +79,34 @@ fn a_missing_file_that_was_named_is_an_error() {
     let error = Config::load(Some(Path::new("/nonexistent/c.toml"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn the_files_that_are_read_are_named_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("config.d")).unwrap();
+    for name in [
+        "configuration.toml",
+        "config.d/20.toml",
+        "config.d/10.toml",
+        "config.d/x.txt",
+    ] {
+        std::fs::write(path(name), "").unwrap();
+    }
+    let files = Config::files(Some(&path("configuration.toml"))).unwrap();
+    let expected = ["configuration.toml", "config.d/10.toml", "config.d/20.toml"].map(path);
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn a_debug_shell_is_asked_for_by_name_and_leaves_an_initrd_that_was_named() {
+    let text = "[agent.kata]\ndebug_console_enabled = true\n\
+                [hypervisor.qemu]\nkernel = \"/k\"\ninitrd = \"/own.img\"";
+    let config = load(text, &[]).unwrap();
+    assert!(config.agent.kata.debug_console_enabled);
+    let assets = GuestAssets::find(&config).unwrap();
+    assert_eq!(
+        assets.root,
+        virtcontainers_types::GuestRoot::Initrd("/own.img".into())
+    );
+}
