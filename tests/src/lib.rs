@@ -1,6 +1,7 @@
 //! Helpers of the workspace tests: `vc` in a place of its own, an inventory of what it leaves, the
 //! history of a sandbox on which many act, and a tracer that kills at the n-th system call.
 
+pub mod bundle;
 pub mod history;
 pub mod inventory;
 pub mod place;

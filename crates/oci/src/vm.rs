@@ -93,8 +93,8 @@ impl Written {
         if let Some(Image { path, format }) = self.image {
             if format != "raw" {
                 let message = format!(
-                    "vm.image.format is {format:?}, and only \"raw\" images boot: convert it with \
-                     `qemu-img convert -O raw`"
+                    "vm.image.format is {format:?}, and only \"raw\" images boot: convert it to \
+                     one"
                 );
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }

@@ -5,6 +5,7 @@
 mod deaths;
 mod detached;
 mod exec;
+mod files;
 mod gc;
 mod isolation;
 mod operator;
