@@ -116,17 +116,16 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Takes over the descriptor 3, and 4 if it is open, and the last argument; leaves the file system
-    /// of the host for what the container has of it. Call it once, first thing in the stand-in's
+    /// Takes over the descriptor 3, and 4 if it is open; leaves the file system of the host for what
+    /// the container has of it, which the program's last argument says: `view`. Call it once, first thing in the stand-in's
     /// `main`, before anything else opens a descriptor or starts a thread.
     ///
     /// Errors: `Invalid` when the process was not started as a stand-in; those of [`View::enter`].
     /// What it was to stand for is killed when it ends.
-    pub fn take() -> Result<Self, Error> {
+    pub fn take(view: &str) -> Result<Self, Error> {
         let line = inherited::take(3)?.into();
         let terminal = inherited::take(4).ok();
-        let view = std::env::args().next_back().unwrap_or_default();
-        let view: View = serde_json::from_str(&view).map_err(|error| {
+        let view: View = serde_json::from_str(view).map_err(|error| {
             Error::new(ErrorKind::Invalid, "cannot understand the view").because(error)
         })?;
         view.enter()

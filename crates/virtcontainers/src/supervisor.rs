@@ -50,10 +50,13 @@ pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
         COMMAND => {
             let start = SupervisorStart::take();
             log();
-            start.and_then(|start| start.run(supervise)).map_err(Error::from).flatten()
+            start
+                .and_then(|start| start.run(supervise))
+                .map_err(Error::from)
+                .flatten()
         }
         // Its standard error is the container's: it logs nothing.
-        STAND_IN => stand_in(),
+        STAND_IN => stand_in(&std::env::args().nth(2)?),
         _ => return None,
     };
     Some(match ended {
@@ -65,8 +68,8 @@ pub fn run_if_supervisor(log: impl FnOnce()) -> Option<ExitCode> {
     })
 }
 
-fn stand_in() -> Result<ExitStatus, Error> {
-    let stand_in = StandIn::take()?;
+fn stand_in(view: &str) -> Result<ExitStatus, Error> {
+    let stand_in = StandIn::take(view)?;
     let executor = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()

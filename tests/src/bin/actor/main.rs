@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
     let ended = match std::env::args().nth(1).as_deref() {
         Some(SUPERVISE) => supervise(),
-        Some(STAND_IN) => stand_in(),
+        Some(STAND_IN) => stand_in(&std::env::args().nth(2).unwrap_or_default()),
         _ => act(),
     };
     match ended {
@@ -51,8 +51,8 @@ fn executor() -> Result<tokio::runtime::Runtime> {
     Ok(builder.enable_all().build()?)
 }
 
-fn stand_in() -> Result<bool> {
-    let stand_in = StandIn::take()?;
+fn stand_in(view: &str) -> Result<bool> {
+    let stand_in = StandIn::take(view)?;
     executor()?.block_on(stand_in.wait())?;
     Ok(true)
 }
