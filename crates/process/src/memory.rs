@@ -8,9 +8,9 @@ use crate::{Error, sys};
 const MAPS: &str = "/proc/self/maps";
 const PROGRAM: &str = "/proc/self/exe";
 
-/// Gives back the memory that holds this program's code. What of it runs from now on is mapped again
-/// from the file, and nothing else: a process that has much to do at its start and little
-/// afterwards keeps only the code of the latter. Data stays as it is.
+/// Gives back the memory that holds this program's code and constants. What of them is used from now
+/// on is mapped again from the file, and nothing else: a process that has much to do now and then and
+/// little in between keeps only the code of the latter meanwhile. Data stays as it is.
 ///
 /// Errors: `Internal` without `/proc`. Nothing has changed then.
 pub fn release_code() -> Result<(), Error> {
@@ -23,13 +23,15 @@ pub fn release_code() -> Result<(), Error> {
     Ok(())
 }
 
-/// The mappings of a program's code, as address and length (proc(5), `maps`).
+/// The mappings of a program's code and constants, as address and length (proc(5), `maps`).
 fn code(maps: &str, inode: u64) -> Vec<(usize, usize)> {
     let of_line = |line: &str| {
         let mut words = line.split_whitespace();
-        let (range, permissions) = (words.next()?, words.next()?);
-        let its_inode: u64 = words.nth(2)?.parse().ok()?;
-        if permissions != "r-xp" || its_inode != inode {
+        let (range, permissions, offset) = (words.next()?, words.next()?, words.next()?);
+        let its_inode: u64 = words.nth(1)?.parse().ok()?;
+        // The loader has written to the other part that cannot be written to now (relocations).
+        let is_constant = permissions == "r--p" && offset == "00000000";
+        if its_inode != inode || !(permissions == "r-xp" || is_constant) {
             return None;
         }
         let (from, to) = range.split_once('-')?;
@@ -56,7 +58,11 @@ mod tests {
 
     #[test]
     fn only_the_programs_own_code_is_meant() {
-        assert_eq!(code(SAMPLE, 1234), [(0x55d0_c010_0000, 0x00d0_0000)]);
+        let constants = (0x55d0_c000_0000, 0x0010_0000);
+        assert_eq!(
+            code(SAMPLE, 1234),
+            [constants, (0x55d0_c010_0000, 0x00d0_0000)]
+        );
         assert_eq!(code(SAMPLE, 5), []);
     }
 

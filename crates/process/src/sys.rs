@@ -43,13 +43,13 @@ pub(crate) fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>
     watched.map_err(io::Error::from)
 }
 
-/// Drops the pages of a mapping of this program's code, as `/proc/self/maps` tells it: executable,
-/// not writable, of the program's file.
+/// Drops the pages of a mapping of this program's code or constants, as `/proc/self/maps` tells it: not
+/// writable, of the program's file, executable or at the file's beginning.
 pub(crate) fn drop_code(from: usize, length: usize) -> io::Result<()> {
     let start = ptr::without_provenance_mut(from);
-    // SAFETY: nobody can have written to code that is mapped read-only and relocated by its address
-    // alone, so its pages are the file's, from which they are read again when they are used
-    // (madvise(2)).
+    // SAFETY: nobody has written to code that is mapped read-only, nor to the file's first segment,
+    // which holds its header and constants without relocations; so their pages are the file's, from
+    // which they are read again when they are used (madvise(2)).
     match unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

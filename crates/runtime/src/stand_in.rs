@@ -9,7 +9,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::net::UnixStream;
-use virtcontainers_process::{Identity, Launcher, Mark, Stream, ignore_terminal_signals};
+use virtcontainers_process::{
+    Identity, Launcher, Mark, Stream, ignore_terminal_signals, release_code,
+};
 use virtcontainers_share::View;
 use virtcontainers_types::{ExitStatus, ProcessIdentity};
 
@@ -152,6 +154,9 @@ impl StandIn {
         let line = UnixStream::from_std(self.line).map_err(internal)?;
         let (mut receiver, mut sender) = control::split(line);
         sender.send(&Request::Stand).await?;
+        if let Err(error) = release_code() {
+            tracing::debug!(%error, "the code of the start stays in memory");
+        }
         let lost = loop {
             tokio::select! {
                 report = receiver.next::<Report>() => match report {

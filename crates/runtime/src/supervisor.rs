@@ -246,7 +246,7 @@ impl Session<'_> {
                         "the supervisor was ended by SIGTERM during the boot",
                     ))),
                     // Nobody may make a container yet; whoever tries sees its stream closed.
-                    Wish::Watch(_) => {}
+                    Wish::Watch(_) | Wish::Stirred => {}
                 },
                 booted = &mut booting => break booted,
             }

@@ -23,6 +23,8 @@ use crate::terminal;
 
 /// How long the end of the machine may follow the loss of its agent and still be its cause.
 const CAUSE_WINDOW: Duration = Duration::from_millis(500);
+/// How long nothing may happen before a supervisor rests.
+const QUIET: Duration = Duration::from_secs(2);
 /// How long to wait before what could not be written is tried again: a disk that is full tells nobody
 /// when it is not.
 const RETRY: Duration = Duration::from_millis(500);
@@ -137,11 +139,6 @@ impl Session<'_> {
             containers.watch(container.id.clone(), container.has_terminal(), io);
         }
         self.forget_specifications();
-        if matches!(self.hosting, Hosting::Process)
-            && let Err(error) = virtcontainers_process::release_code()
-        {
-            tracing::debug!(%error, "the code of the boot stays in memory");
-        }
         let guest = Guest {
             agent: Arc::clone(&ready.agent),
             facts: ready.facts.clone(),
@@ -155,8 +152,14 @@ impl Session<'_> {
         let mut lost = pin!(ready.lost());
         // Beside the loop: whoever holds the lease may be asking for something here.
         let mut notes = JoinSet::new();
+        let mut rests = matches!(self.hosting, Hosting::Task(_));
         let end = loop {
             tokio::select! {
+                () = sleep(QUIET), if !rests => {
+                    rest();
+                    rests = true;
+                    continue;
+                }
                 exit = &mut lost => break End::MachineLost(exit),
                 ended = containers.next() => match ended {
                     Ok(ended) => {
@@ -190,7 +193,7 @@ impl Session<'_> {
                     Wish::CreatorGone if self.begin.plan.attachment == Attachment::Attached => {
                         break End::CreatorGone;
                     }
-                    Wish::CreatorGone => {}
+                    Wish::CreatorGone | Wish::Stirred => {}
                     Wish::Watch(Watch { container, terminal, io, watched }) => {
                         self.exits.remove(&container);
                         // Another connection created it, and removed those of that id before it.
@@ -202,6 +205,7 @@ impl Session<'_> {
                     }
                 },
             }
+            rests = matches!(self.hosting, Hosting::Task(_));
         };
         events.abort();
         end
@@ -272,6 +276,13 @@ impl Session<'_> {
         let first = self.begin.config.containers.first();
         self.begin.config.lifetime == Lifetime::FirstContainer
             && first.is_some_and(|first| first.id == *container)
+    }
+}
+
+/// Gives back the memory of what a process did that has nothing to do now.
+fn rest() {
+    if let Err(error) = virtcontainers_process::release_code() {
+        tracing::debug!(%error, "memory of code is not given back");
     }
 }
 

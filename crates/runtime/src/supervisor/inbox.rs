@@ -45,6 +45,8 @@ pub(super) enum Wish {
     Terminate,
     /// A container was created that is to be waited for.
     Watch(Watch),
+    /// Somebody was served.
+    Stirred,
 }
 
 /// A container that is to be waited for.
@@ -234,6 +236,7 @@ async fn serve(stream: UnixStream, desk: Desk) {
             // It left, or talks out of turn.
             _ = receiver.next::<Request>() => return,
         };
+        wishes.send(Wish::Stirred).await.unwrap_or_default();
         if served.is_err() {
             return;
         }

@@ -9,7 +9,7 @@ use virtcontainers_types::{ContainerId, ExecId};
 
 use super::KILLED;
 use super::control::{Exec, Receiver, Report, Request, Sender};
-use super::inbox::{Desk, Guest, exits, watch};
+use super::inbox::{Desk, Guest, Wish, exits, watch};
 use crate::clock;
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{ExecProcess, ExecRequest};
@@ -66,6 +66,7 @@ pub(super) async fn serve(
     if let Err(error) = served {
         tracing::debug!(%error, "a stand-in is not served");
     }
+    desk.wishes.send(Wish::Stirred).await.unwrap_or_default();
 }
 
 async fn serve_container(
@@ -99,6 +100,7 @@ async fn serve_exec(
         Err(error) => return line.1.send(&Report::Failed(error.to_wire())).await,
     };
     line.1.send(&Report::Done).await?;
+    desk.wishes.send(Wish::Stirred).await.unwrap_or_default();
     let reference = process.reference().clone();
     let ended = async {
         tokio::select! {
