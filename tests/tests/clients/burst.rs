@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::direct::Direct;
 use crate::stage::Stage;
@@ -30,21 +30,28 @@ fn a_hundred_execs_one_after_the_other(stage: &Stage) -> Result<()> {
 
 fn ten_execs_at_once(stage: &Stage) -> Result<()> {
     let direct = Direct::running(stage, "ten")?;
-    let mut started = Vec::new();
-    for number in 0..10 {
-        let script = format!("cat; echo {number}; exit {number}");
-        let exec = stage.call(["exec", direct.id(), "sh", "-c", &script]);
-        started.push((number, exec.start()?));
-    }
-    let mut times = Vec::new();
-    for (number, started) in started {
-        let end = started.finish()?.expect(number)?;
-        anyhow::ensure!(end.text() == format!("{number}\n"), "{:?}", end.text());
-        times.push(end.took);
-    }
+    let id = direct.id();
+    // Each is waited for by a thread of its own, so that each has its own time.
+    let ends: Vec<Result<Duration>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..10)
+            .map(|number| scope.spawn(move || one_of_ten(stage, id, number)))
+            .collect();
+        let ends = threads.into_iter().map(|thread| thread.join());
+        ends.map(|end| end.unwrap_or_else(|_| Err(anyhow!("a thread panicked"))))
+            .collect()
+    });
+    let times = ends.into_iter().collect::<Result<Vec<_>>>()?;
     println!("{:?}: 10 execs at once: {}", stage.runtime(), spread(times));
     direct.kill()?;
     direct.delete()
+}
+
+fn one_of_ten(stage: &Stage, id: &str, number: i32) -> Result<Duration> {
+    let script = format!("echo {number}; exit {number}");
+    let exec = stage.call(["exec", id, "sh", "-c", &script]).finish()?;
+    let end = exec.expect(number)?;
+    ensure!(end.text() == format!("{number}\n"), "{:?}", end.text());
+    Ok(end.took)
 }
 
 /// The distribution in words.
