@@ -82,9 +82,10 @@ Examples:
   vc ps --format json web
   vc ps web -o pid,args
 
-Process ids are those of the guest. With options, the container's own ps is run.")]
+Process ids of the table are those of the guest; with options, the container's own ps is run. The
+array has the processes of the host that stand for the container and its execs.")]
 pub(crate) struct Ps {
-    /// How to print; json is an array of process ids
+    /// How to print; json is an array of process ids of the host
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
     /// Id of the container

@@ -1,20 +1,30 @@
-//! `vc ps`: the processes of a container, as its guest numbers them.
+//! `vc ps`: the processes of a container. People are told of those in the guest, programs of those on
+//! the host that stand for them: whoever reads numbers looks them up there.
 
 use std::process::ExitCode;
 
 use anyhow::bail;
+use virtcontainers::Config;
+use virtcontainers::inspect::Inspection;
 use virtcontainers::types::ProcessEntry;
 
 use super::exec;
-use super::found::Found;
+use super::found::{Found, missing};
 use crate::args::oci::Ps;
 use crate::args::{Format, Global};
+use crate::commands::runtime;
 use crate::output;
 
+/// What a process that stands for another is called among those of a sandbox.
+const STAND_IN: &str = "stand-in";
+
 pub(crate) async fn run(global: &Global, ps: Ps) -> anyhow::Result<ExitCode> {
-    let found = Found::of(global, &ps.id).await?;
+    let (config, runtime) = runtime(global)?;
+    let found = Found::maybe(runtime, &ps.id).await?;
+    let found = found.ok_or_else(|| missing(&ps.id))?;
     match found.status() {
         "running" => {}
+        "created" | "paused" if ps.format == Format::Json => {}
         "stopped" => bail!(
             "cannot list the processes of container {}: it has stopped",
             ps.id
@@ -25,7 +35,12 @@ pub(crate) async fn run(global: &Global, ps: Ps) -> anyhow::Result<ExitCode> {
             ps.id
         ),
     }
-    if !ps.options.is_empty() && ps.format == Format::Table {
+    if ps.format == Format::Json {
+        let pids = on_host(&config, &found).await?;
+        output::print(&format!("{}\n", serde_json::to_string(&pids)?))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !ps.options.is_empty() {
         let mut words = vec!["ps".to_owned()];
         words.extend(ps.options);
         return exec::command(&found, words).await;
@@ -34,17 +49,22 @@ pub(crate) async fn run(global: &Global, ps: Ps) -> anyhow::Result<ExitCode> {
         .runtime
         .process_list_container(found.sandbox_id(), found.id())
         .await?;
-    match ps.format {
-        Format::Json => {
-            let pids: Vec<u32> = listed.iter().map(|entry| entry.pid).collect();
-            output::print(&format!("{}\n", serde_json::to_string(&pids)?))?;
-        }
-        Format::Table => {
-            let rows: Vec<[String; 6]> = listed.iter().map(row).collect();
-            output::table(["UID", "PID", "PPID", "TIME", "RSS", "CMD"], &rows)?;
-        }
-    }
+    let rows: Vec<[String; 6]> = listed.iter().map(row).collect();
+    output::table(["UID", "PID", "PPID", "TIME", "RSS", "CMD"], &rows)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The process that stands for the container, and where it has the sandbox for itself those that stand
+/// for its execs. Of those in a pod nobody knows whose they are.
+async fn on_host(config: &Config, found: &Found) -> anyhow::Result<Vec<u32>> {
+    let mut pids = vec![found.pid()];
+    if found.sandbox.containers.len() == 1 {
+        let inspection = Inspection::of(config, &found.runtime, found.sandbox_id()).await?;
+        let execs = inspection.processes.iter();
+        let execs = execs.filter(|process| process.role == STAND_IN);
+        pids.extend(execs.map(|process| process.pid));
+    }
+    Ok(pids)
 }
 
 fn row(entry: &ProcessEntry) -> [String; 6] {
