@@ -8,8 +8,10 @@ use virtcontainers_types::{MacAddress, UndoSink};
 use crate::effect::{Effect, LinkRef};
 use crate::netlink::Netlink;
 use crate::plan::{Connection, Endpoint, Guest, Plan};
+use crate::scan::links;
 use crate::thread::inside;
 use crate::undo::{Undo, record};
+use crate::view::Link;
 use crate::{Error, ErrorKind, Namespace, device, link, tc};
 
 /// What a connected machine is made of.
@@ -61,7 +63,7 @@ pub fn apply(plan: &Plan, namespace: &Namespace, undo: &dyn UndoSink) -> Result<
     let for_machine = inside(namespace, || {
         let netlink = Netlink::open()
             .map_err(|source| Error::system("speak to the kernel in", namespace.path(), source))?;
-        free(plan, &netlink)?;
+        as_seen(plan, &netlink)?;
         let endpoints = plan.endpoints.iter();
         endpoints
             .map(|endpoint| connect(plan, endpoint, &netlink, undo))
@@ -94,15 +96,27 @@ fn appliable(endpoint: &Endpoint) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Unsupported, message))
 }
 
-/// That the names which will be given are free.
-fn free(plan: &Plan, netlink: &Netlink) -> Result<(), Error> {
+/// That everything is still as it was seen: the interfaces are there, and the names free that will
+/// be given.
+fn as_seen(plan: &Plan, netlink: &Netlink) -> Result<(), Error> {
+    let links =
+        links(netlink).map_err(|source| Error::system("look at", &plan.namespace.path, source))?;
+    for endpoint in &plan.endpoints {
+        let same = |link: &Link| link.index == endpoint.index && link.mac == Some(endpoint.mac);
+        if !links.iter().any(same) {
+            let message = format!(
+                "the interface {} with the hardware address {} has gone from the network namespace \
+                 {}: scan it again",
+                endpoint.name,
+                endpoint.mac,
+                plan.namespace.path.display()
+            );
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+    }
     let effects = plan.endpoints.iter().flat_map(|endpoint| &endpoint.effects);
     for name in effects.filter_map(Effect::makes) {
-        let there = link::find(netlink, &LinkRef::made(name));
-        if there
-            .map_err(|source| Error::link("look for", name, source))?
-            .is_some()
-        {
+        if links.iter().any(|link| link.name == name) {
             let message = format!(
                 "the link {name} is there already, left behind by a machine or in use by one; if \
                  none is, remove it with `ip link delete {name}`"
