@@ -1,7 +1,5 @@
 //! Carrying a process's streams between guest and host, until it ended and its output is complete.
 
-mod input;
-
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
@@ -16,12 +14,12 @@ use tokio::time::sleep;
 use virtcontainers_agent::streams::{OutputEnd, pump_input, pump_output};
 use virtcontainers_agent::{OutputStream, ProcessRef};
 use virtcontainers_agent_proto::OUTPUT_AFTER_WAIT_FEATURE;
+use virtcontainers_process::Input;
 use virtcontainers_types::{ExitStatus, GuestFacts};
 
 use crate::Agent;
 use crate::error::{Context, Error};
 use crate::options::ContainerIo;
-use input::Input;
 
 /// How long a process that has ended may be silent while others hold its streams open, before its
 /// output counts as complete.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{bail, ensure};
 use virtcontainers::oci::{Bundle, PodRole, pod_role};
-use virtcontainers::types::{ContainerConfig, ContainerId, SandboxConfig, SandboxId, SandboxState};
+use virtcontainers::types::{ContainerConfig, ContainerId, SandboxConfig, SandboxId};
 use virtcontainers::{Config, ErrorKind, Runtime, container_of_bundle, sandbox_of_bundle};
 
 use crate::args::Global;
@@ -69,12 +69,6 @@ async fn joined(
             "sandbox {named} does not exist: create the container that annotations name as it first"
         ),
     };
-    // To start it would start all its containers.
-    ensure!(
-        found.state != SandboxState::Ready,
-        "sandbox {} has not been started: start its first container before others join",
-        found.id
-    );
     Ok(found.id)
 }
 

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use virtcontainers::types::SandboxState;
 
 use super::found::Found;
 use crate::args::Global;
@@ -15,7 +14,7 @@ pub(crate) async fn run(global: &Global, start: Start) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a container that was created, and no other: a sandbox that ended would boot again.
+/// Starts a container that was created, and no other of its sandbox.
 pub(super) async fn start_found(found: &Found) -> anyhow::Result<()> {
     let id = found.id();
     match found.status() {
@@ -25,10 +24,7 @@ pub(super) async fn start_found(found: &Found) -> anyhow::Result<()> {
         }
         status => bail!("cannot start container {id}: it is {status}"),
     }
-    let sandbox = found.sandbox_id();
-    match found.sandbox.state {
-        SandboxState::Ready => drop(found.runtime.start_sandbox(sandbox).await?),
-        _ => drop(found.runtime.start_container(sandbox, id).await?),
-    }
+    let started = found.runtime.start_container(found.sandbox_id(), id);
+    started.await?;
     Ok(())
 }
