@@ -57,9 +57,15 @@ impl<'a> Bundle<'a> {
         self
     }
 
+    /// Writes its `config.json`.
+    pub fn write(&self) -> Result<()> {
+        let text = self.spec.to_string();
+        Ok(std::fs::write(self.directory.join("config.json"), text)?)
+    }
+
     /// `vc run` of it.
     pub fn run(&self, id: &str) -> Result<Program> {
-        std::fs::write(self.directory.join("config.json"), self.spec.to_string())?;
+        self.write()?;
         let program = self.place.vc(["run", "--bundle"]);
         Ok(program.arg(&self.directory).arg(id))
     }

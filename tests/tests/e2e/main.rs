@@ -10,6 +10,7 @@ mod gc;
 mod isolation;
 mod operator;
 mod paths;
+mod pods;
 mod refusals;
 mod run;
 mod streams;
