@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::{BootConfig, Deadlines, Mebibytes, SandboxId, VcpuCount};
 
+use crate::{NetworkDeviceHandoff, NetworkDevicePlan};
+
 /// A virtual machine to be. Complete: a backend asks nobody for more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MachinePlan {
@@ -22,6 +24,9 @@ pub struct MachinePlan {
     pub boot: BootConfig,
     /// The shared directory, when there is one.
     pub share: Option<SharePlan>,
+    /// Network devices, in the order in which the guest finds them.
+    #[serde(default)]
+    pub network_devices: Vec<NetworkDevicePlan>,
     /// Whether to tell the guest's agent to call the host when it is up.
     pub agent_announces: bool,
     /// How long each phase may take.
@@ -43,6 +48,8 @@ pub struct SharePlan {
 pub struct Handoffs {
     /// The network namespace in which the machine runs.
     pub network_namespace: Option<OwnedFd>,
+    /// What carries the frames of the plan's network devices, in its order.
+    pub network_devices: Vec<NetworkDeviceHandoff>,
     /// Where the guest's console output goes; it is discarded when absent.
     pub console: Option<OwnedFd>,
     /// The value of the `VC_NONCE` variable that every process of the sandbox carries, so that it

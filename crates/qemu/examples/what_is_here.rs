@@ -27,6 +27,7 @@ fn main() -> Result<(), Error> {
             hypervisor: Default::default(),
         },
         share: None,
+        network_devices: Vec::new(),
         agent_announces: true,
         deadlines: Deadlines::EMULATED,
     };

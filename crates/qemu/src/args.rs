@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use virtcontainers_hypervisor::{MachinePlan, SharePlan};
+use virtcontainers_hypervisor::{MachinePlan, NetworkDevicePlan, SharePlan};
 use virtcontainers_types::GuestRoot;
 
 use crate::choice::{Choice, Vsock};
@@ -19,7 +19,7 @@ use crate::names::VHOST_SOCKET;
 mod tests;
 
 /// The numbers that descriptors have in QEMU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     /// The listening socket for single operations.
     pub(crate) ctl: RawFd,
@@ -29,6 +29,17 @@ pub(crate) struct Descriptors {
     pub(crate) console: Option<RawFd>,
     /// The kernel's vhost-vsock, when it is used.
     pub(crate) vhost: Option<RawFd>,
+    /// Those of each network device of the plan, in its order.
+    pub(crate) network: Vec<NetworkDescriptors>,
+}
+
+/// The numbers that the descriptors of a network device have in QEMU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NetworkDescriptors {
+    /// A tap, once for each pair of queues.
+    pub(crate) taps: Vec<RawFd>,
+    /// vhost-net, once for each pair of queues or not at all.
+    pub(crate) vhost: Vec<RawFd>,
 }
 
 /// Filters system calls for good. Bare `on` would leave `execve` free.
@@ -51,7 +62,7 @@ const HELPED_VSOCK: &str = "vhost-user-vsock-pci,chardev=vsock,event_idx=off";
 pub(crate) fn render(
     plan: &MachinePlan,
     choice: &Choice,
-    descriptors: Descriptors,
+    descriptors: &Descriptors,
 ) -> Vec<OsString> {
     let mut args = Args(Vec::new());
     args.option("-name", format!("vc-{}", plan.id));
@@ -66,6 +77,9 @@ pub(crate) fn render(
     vsock(&mut args, &choice.vsock, descriptors.vhost);
     if let Some(share) = &plan.share {
         file_system(&mut args, share);
+    }
+    for (device, descriptors) in plan.network_devices.iter().zip(&descriptors.network) {
+        network(&mut args, device, descriptors);
     }
     args.option("-kernel", &choice.kernel);
     match &choice.root {
@@ -151,6 +165,44 @@ fn file_system(args: &mut Args, share: &SharePlan) {
     let mut device = OsString::from("vhost-user-fs-pci,chardev=share,tag=");
     device.push(escaped(Path::new(&share.tag)));
     args.option("-device", device);
+}
+
+/// A tap or macvtap that we opened, so that no script runs. The device has no boot program, which no
+/// guest of ours runs.
+fn network(args: &mut Args, device: &NetworkDevicePlan, descriptors: &NetworkDescriptors) {
+    let NetworkDevicePlan {
+        id,
+        mac,
+        mtu,
+        queues,
+    } = device;
+    let taps = list(&descriptors.taps);
+    let several = *queues > 1;
+    let mut netdev = match several {
+        true => format!("tap,id={id}-tap,fds={taps}"),
+        false => format!("tap,id={id}-tap,fd={taps}"),
+    };
+    let vhost = list(&descriptors.vhost);
+    netdev += &match (descriptors.vhost.is_empty(), several) {
+        (true, _) => String::new(),
+        (false, true) => format!(",vhost=on,vhostfds={vhost}"),
+        (false, false) => format!(",vhost=on,vhostfd={vhost}"),
+    };
+    args.option("-netdev", netdev);
+    let queues = match several {
+        // An interrupt for each queue, one for the control queue, one for changes of configuration.
+        true => format!(",mq=on,vectors={}", 2 * u32::from(*queues) + 2),
+        false => String::new(),
+    };
+    let device =
+        format!("virtio-net-pci,id={id},netdev={id}-tap,mac={mac},host_mtu={mtu}{queues},romfile=");
+    args.option("-device", device);
+}
+
+/// Descriptors as QEMU lists them.
+fn list(descriptors: &[RawFd]) -> String {
+    let numbers: Vec<_> = descriptors.iter().map(RawFd::to_string).collect();
+    numbers.join(":")
 }
 
 /// A comma within a value is written twice.

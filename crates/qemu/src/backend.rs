@@ -134,6 +134,7 @@ impl QemuBackend {
         check::root(&choice.root)?;
         check::kernel_line(&choice.kernel_line)?;
         plan.share.as_ref().map_or(Ok(()), check::share)?;
+        plan.check_network_devices(check::MOST_NETWORK_DEVICES)?;
         Ok(choice)
     }
 }
@@ -150,6 +151,7 @@ impl Backend for QemuBackend {
             pause: true,
             adopt: true,
             block_hotplug: false,
+            network_devices: check::MOST_NETWORK_DEVICES,
             network_hotplug: false,
             own_program: true,
         }
@@ -187,6 +189,7 @@ impl Backend for QemuBackend {
             return Err(Error::new(ErrorKind::Invalid, message));
         }
         let choice = self.choose(&plan)?;
+        handoffs.check_network_devices(&plan)?;
         let launched = launch(plan, handoffs, choice, undo).await?;
         Ok(Box::new(launched))
     }

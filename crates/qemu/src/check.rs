@@ -14,6 +14,10 @@ use crate::kernel_line;
 /// The longest mount tag: the field in the device's configuration space (virtio 1.2, 5.11.4).
 const LONGEST_TAG: usize = 36;
 
+/// The root bus has 32 slots. Two are the chipset's, three go to vsock, shared directory and image;
+/// others are left to further arguments.
+pub(crate) const MOST_NETWORK_DEVICES: u8 = 24;
+
 /// Sizes against the host.
 pub(crate) fn sizes(plan: &MachinePlan, host: &HostSupport) -> Result<(), Error> {
     let refuse = |message: String| Err(Error::new(ErrorKind::Invalid, message));

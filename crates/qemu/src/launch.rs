@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use qapi::qmp::{RunState, cont, query_status};
 use virtcontainers_hypervisor::{
-    Error, ErrorKind, Handoffs, Launched, Machine, MachineExit, MachinePlan,
+    Error, ErrorKind, Handoffs, Launched, Machine, MachineExit, MachinePlan, NetworkDeviceHandoff,
 };
 use virtcontainers_process::Launcher;
 use virtcontainers_types::UndoSink;
 
-use crate::args::{self, Descriptors};
+use crate::args::{self, Descriptors, NetworkDescriptors};
 use crate::choice::{Choice, Vsock};
 use crate::directory::{MachineDirectory, SocketFiles};
 use crate::error::{of_exit, of_monitor, of_system};
@@ -80,8 +80,9 @@ pub(crate) async fn launch(
         mon: launcher.pass(listen(&directory, MON_SOCKET)?.into()),
         console: handoffs.console.map(|console| launcher.pass(console)),
         vhost: vhost.map(|vhost| launcher.pass(vhost)),
+        network: pass_network(&mut launcher, handoffs.network_devices),
     };
-    let launcher = launcher.args(args::render(&plan, &choice, descriptors));
+    let launcher = launcher.args(args::render(&plan, &choice, &descriptors));
     record_process(&setting, QEMU, undo)?;
     let qemu = setting.start(QEMU, launcher)?;
 
@@ -99,6 +100,20 @@ pub(crate) async fn launch(
         saved,
         boot_deadline: plan.deadlines.boot,
     })
+}
+
+fn pass_network(
+    launcher: &mut Launcher,
+    devices: Vec<NetworkDeviceHandoff>,
+) -> Vec<NetworkDescriptors> {
+    let mut pass = |all: Vec<OwnedFd>| all.into_iter().map(|one| launcher.pass(one)).collect();
+    let devices = devices.into_iter();
+    devices
+        .map(|device| NetworkDescriptors {
+            taps: pass(device.descriptors),
+            vhost: pass(device.vhost),
+        })
+        .collect()
 }
 
 fn open_directory(plan: &MachinePlan) -> Result<Arc<MachineDirectory>, Error> {

@@ -105,6 +105,7 @@ pub(crate) fn plan(
                 tag: SHARE_TAG.to_owned(),
                 socket: virtcontainers_share::SOCKET.into(),
             }),
+            network_devices: Vec::new(),
             agent_announces: config.agent.start == AgentStart::Announces,
             deadlines: deadlines(backend, deadline_factor),
         },

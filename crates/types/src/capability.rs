@@ -13,6 +13,9 @@ pub struct Capabilities {
     pub adopt: bool,
     /// Block devices can be attached while the machine runs.
     pub block_hotplug: bool,
+    /// How many network devices a machine can have when it starts.
+    #[serde(default)]
+    pub network_devices: u8,
     /// Network devices can be attached while the machine runs.
     pub network_hotplug: bool,
     /// A sandbox may name another program for its machine, and further arguments for it.

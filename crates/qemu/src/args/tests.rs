@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use virtcontainers_hypervisor::{MachinePlan, SharePlan};
-use virtcontainers_types::{BootConfig, Deadlines, GuestRoot, Mebibytes, SandboxId, VcpuCount};
+use virtcontainers_hypervisor::{MachinePlan, NetworkDevicePlan, SharePlan};
+use virtcontainers_types::{
+    BootConfig, Deadlines, GuestRoot, MacAddress, Mebibytes, SandboxId, VcpuCount,
+};
 
-use super::{Descriptors, render};
+use super::{Descriptors, NetworkDescriptors, render};
 use crate::choice::{Choice, Vsock};
 use crate::host::Accelerator;
 use crate::kernel_line;
@@ -27,6 +29,7 @@ fn plan() -> MachinePlan {
             tag: "kataShared".to_owned(),
             socket: "fs.sock".into(),
         }),
+        network_devices: Vec::new(),
         agent_announces: true,
         deadlines: Deadlines::EMULATED,
     }
@@ -52,11 +55,12 @@ const DESCRIPTORS: Descriptors = Descriptors {
     mon: 4,
     console: Some(5),
     vhost: None,
+    network: Vec::new(),
 };
 
 fn check(name: &str, plan: &MachinePlan, choice: &Choice, descriptors: Descriptors) {
     let mut text = String::new();
-    for arg in render(plan, choice, descriptors) {
+    for arg in render(plan, choice, &descriptors) {
         let arg = arg.to_string_lossy();
         let separator = match (arg.starts_with('-'), text.is_empty()) {
             (_, true) => "",
@@ -145,4 +149,31 @@ fn what_a_sandbox_adds_comes_last() {
     let arguments = ["-device", "virtio-rng-pci", "-no-hpet"];
     plan.boot.hypervisor.arguments = arguments.map(str::to_owned).to_vec();
     check("further", &plan, &choice(&plan, &[]), DESCRIPTORS);
+}
+
+#[test]
+fn network_devices_with_one_queue_and_with_several() {
+    let device = |number: u8, mtu, queues| NetworkDevicePlan {
+        id: format!("nic{number}"),
+        mac: MacAddress([2, 0, 0x5e, 0x10, 0, number]),
+        mtu,
+        queues,
+    };
+    let plan = MachinePlan {
+        network_devices: vec![device(2, 1500, 1), device(3, 9000, 4), device(7, 1400, 1)],
+        ..plan()
+    };
+    let network = |taps: &[i32], vhost: &[i32]| NetworkDescriptors {
+        taps: taps.to_vec(),
+        vhost: vhost.to_vec(),
+    };
+    let descriptors = Descriptors {
+        network: vec![
+            network(&[6], &[]),
+            network(&[7, 8, 9, 10], &[11, 12, 13, 14]),
+            network(&[15], &[16]),
+        ],
+        ..DESCRIPTORS
+    };
+    check("network", &plan, &choice(&plan, &[]), descriptors);
 }

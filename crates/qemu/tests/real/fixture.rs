@@ -70,6 +70,7 @@ impl Fixture {
                 hypervisor: Default::default(),
             },
             share: None,
+            network_devices: Vec::new(),
             agent_announces: true,
             deadlines: Deadlines::EMULATED,
         };

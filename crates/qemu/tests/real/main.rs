@@ -9,6 +9,7 @@ mod confinement;
 mod endings;
 mod leftovers;
 mod lifecycle;
+mod network;
 mod refusals;
 mod schema;
 mod scripted;

@@ -129,6 +129,7 @@ fn handoffs(job: Job<'_>, namespace: Option<&Namespace>) -> Result<Handoffs, Err
         .during(|| "cannot hand the network namespace over".to_owned())?;
     Ok(Handoffs {
         network_namespace: network,
+        network_devices: Vec::new(),
         console: Some(console),
         nonce: job.plan.nonce.clone(),
         die_with_launcher: job.die_with_thread,

@@ -77,6 +77,7 @@ impl ProcessBackend {
                 filesystem_sharing: true,
                 pause: true,
                 adopt: true,
+                network_devices: 4,
                 ..Capabilities::default()
             },
         }
@@ -187,6 +188,7 @@ impl Backend for ProcessBackend {
         undo: &dyn UndoSink,
     ) -> Result<Box<dyn Launched>, Error> {
         self.check(&plan)?;
+        handoffs.check_network_devices(&plan)?;
         Ok(Box::new(launch::launch(self, plan, handoffs, undo)?))
     }
 

@@ -42,6 +42,7 @@ impl FakeBackend {
                 filesystem_sharing: true,
                 pause: true,
                 adopt: true,
+                network_devices: 4,
                 ..Capabilities::default()
             },
             machines: Arc::default(),
@@ -188,10 +189,11 @@ impl Backend for FakeBackend {
     async fn launch(
         &self,
         plan: MachinePlan,
-        _handoffs: Handoffs,
+        handoffs: Handoffs,
         undo: &dyn UndoSink,
     ) -> Result<Box<dyn Launched>, Error> {
         self.check(&plan)?;
+        handoffs.check_network_devices(&plan)?;
         let entry = UndoEntry {
             owner: NAME.to_owned(),
             version: 1,
@@ -245,7 +247,7 @@ pub(super) fn check(plan: &MachinePlan, capabilities: Capabilities) -> Result<()
     if plan.share.is_some() && !capabilities.filesystem_sharing {
         return Err(lacks("share directories"));
     }
-    Ok(())
+    plan.check_network_devices(capabilities.network_devices)
 }
 
 #[async_trait]

@@ -60,6 +60,8 @@ pub const ALL: &[Broken] = &[
     able("foreseeable-failures-are-refused"),
     able("a-refused-launch-has-no-effect"),
     unable("sharing-needs-the-ability"),
+    able("network-devices-are-counted"),
+    able("network-devices-are-handed-over"),
     able("the-endpoint-is-known-before"),
     able("a-launch-holds-the-cpus"),
     able("a-dropped-launch-leaves-nothing"),

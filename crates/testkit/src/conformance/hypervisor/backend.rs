@@ -1,6 +1,7 @@
 //! What a backend promises before it launches anything.
 
-use virtcontainers_hypervisor::{ErrorKind, SharePlan};
+use virtcontainers_hypervisor::{ErrorKind, NetworkDevicePlan, SharePlan};
+use virtcontainers_types::MacAddress;
 
 use super::stage::{Stage, done, refused, text};
 use super::{Harness, Promise};
@@ -38,6 +39,18 @@ pub(super) const PROMISES: &[Promise] = &[
         sentence: "A plan with a shared directory is unsupported where that cannot be.",
         needs: &[Need::Lacks(Ability::FilesystemSharing)],
         check: |harness| Box::pin(sharing(harness)),
+    },
+    Promise {
+        name: "network-devices-are-counted",
+        sentence: "More network devices than a machine can have are refused.",
+        needs: &[],
+        check: |harness| Box::pin(network_devices(harness)),
+    },
+    Promise {
+        name: "network-devices-are-handed-over",
+        sentence: "A launch without what carries the frames of its devices is refused, and has no effect.",
+        needs: &[],
+        check: |harness| Box::pin(network_handoffs(harness)),
     },
     Promise {
         name: "the-endpoint-is-known-before",
@@ -110,6 +123,50 @@ async fn sharing(harness: &dyn Harness) -> Checked {
     });
     let checked = stage.backend.check(&stage.plan);
     refused("a shared directory", checked, ErrorKind::Unsupported)
+}
+
+fn network_device(number: u8) -> NetworkDevicePlan {
+    NetworkDevicePlan {
+        id: format!("nic{number}"),
+        mac: MacAddress([2, 0, 0, 0, 0, number]),
+        mtu: 1500,
+        queues: 1,
+    }
+}
+
+async fn network_devices(harness: &dyn Harness) -> Checked {
+    let mut stage = Stage::new(harness)?;
+    let most = stage.backend.capabilities().network_devices;
+    stage.plan.network_devices = (0..most).map(network_device).collect();
+    done(
+        "the check with all devices",
+        stage.backend.check(&stage.plan),
+    )?;
+    stage.plan.network_devices.push(network_device(most));
+    let wanted = match most {
+        0 => ErrorKind::Unsupported,
+        _ => ErrorKind::Invalid,
+    };
+    let checked = stage.backend.check(&stage.plan);
+    refused(
+        &format!("a plan with {most} devices and one more"),
+        checked,
+        wanted,
+    )
+}
+
+async fn network_handoffs(harness: &dyn Harness) -> Checked {
+    let mut stage = Stage::new(harness)?;
+    stage.plan.network_devices = vec![network_device(0)];
+    let wanted = match stage.backend.capabilities().network_devices {
+        0 => ErrorKind::Unsupported,
+        _ => ErrorKind::Invalid,
+    };
+    let launched = stage.try_launch(&stage.ledger).await.map(drop);
+    refused("a launch without a tap for its device", launched, wanted)?;
+    let entries = stage.ledger.entries();
+    ensure!(entries.is_empty(), "{entries:?} were entered");
+    stage.nothing_is_left()
 }
 
 async fn endpoint(harness: &dyn Harness) -> Checked {

@@ -98,6 +98,7 @@ pub fn plan(
             hypervisor: Default::default(),
         },
         share: None,
+        network_devices: Vec::new(),
         agent_announces: false,
         deadlines: Deadlines::EMULATED,
     }

@@ -63,7 +63,9 @@ impl Backend for BrokenBackend {
 
     fn check(&self, plan: &MachinePlan) -> Result<(), Error> {
         match self.breaks {
-            "foreseeable-failures-are-refused" => Ok(()),
+            "foreseeable-failures-are-refused" => {
+                plan.check_network_devices(self.capabilities().network_devices)
+            }
             "a-check-has-no-effect" => {
                 self.inner.check(plan)?;
                 let ledger = Buffer::default();
@@ -77,6 +79,13 @@ impl Backend for BrokenBackend {
                 let share = None;
                 self.inner.check(&MachinePlan {
                     share,
+                    ..plan.clone()
+                })
+            }
+            "network-devices-are-counted" => {
+                let network_devices = Vec::new();
+                self.inner.check(&MachinePlan {
+                    network_devices,
                     ..plan.clone()
                 })
             }
@@ -119,6 +128,14 @@ impl Backend for BrokenBackend {
                 let kept = Forgotten::new(launched);
                 tokio::task::yield_now().await;
                 kept.take()?
+            }
+            "network-devices-are-handed-over" => {
+                let network_devices = Vec::new();
+                let plan = MachinePlan {
+                    network_devices,
+                    ..plan
+                };
+                inner.launch(plan, handoffs, undo).await?
             }
             "processes-are-in-the-namespace" => {
                 handoffs.network_namespace = None;

@@ -1,0 +1,139 @@
+//! Network devices of a machine: what the plan says, what is handed over, and that both fit.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+use virtcontainers_types::MacAddress;
+
+use crate::{Error, ErrorKind, Handoffs, MachinePlan};
+
+/// The least size of a packet on Ethernet that a virtio device announces (virtio 1.2, 5.1.4).
+const LEAST_MTU: u32 = 68;
+/// The largest: the field has 16 bits.
+const LARGEST_MTU: u32 = 65535;
+/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
+const MOST_QUEUES: u16 = 256;
+
+/// A network device that a machine has when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkDevicePlan {
+    /// Its name in the machine, by which it is found again: a letter, then letters, digits and
+    /// hyphens.
+    pub id: String,
+    /// The address by which the guest finds it.
+    pub mac: MacAddress,
+    /// The largest packet, in bytes, which the guest is told.
+    pub mtu: u32,
+    /// Pairs of queues.
+    pub queues: u16,
+}
+
+/// What carries the frames of a network device.
+#[derive(Debug)]
+pub struct NetworkDeviceHandoff {
+    /// The device's name in the plan.
+    pub id: String,
+    /// A tap or macvtap, once for each pair of queues; with virtio headers (`IFF_VNET_HDR`).
+    pub descriptors: Vec<OwnedFd>,
+    /// The kernel's vhost-net, once for each pair of queues, or not at all.
+    pub vhost: Vec<OwnedFd>,
+}
+
+impl MachinePlan {
+    /// Refuses network devices that no machine could have, or more than `most`: for a backend's
+    /// [`check`](crate::Backend::check).
+    ///
+    /// Errors: `Unsupported` when there is room for none, otherwise `Invalid`.
+    pub fn check_network_devices(&self, most: u8) -> Result<(), Error> {
+        let count = self.network_devices.len();
+        if count > usize::from(most) {
+            let (kind, message) = match most {
+                0 => (
+                    ErrorKind::Unsupported,
+                    "this hypervisor gives machines no network devices: use a sandbox without a \
+                     network"
+                        .to_owned(),
+                ),
+                most => (
+                    ErrorKind::Invalid,
+                    format!("{count} network devices are too many: a machine has room for {most}"),
+                ),
+            };
+            return Err(Error::new(kind, message));
+        }
+        let (mut ids, mut macs) = (BTreeSet::new(), BTreeSet::new());
+        for device in &self.network_devices {
+            device.check()?;
+            if !ids.insert(&device.id) || !macs.insert(device.mac) {
+                let message = format!(
+                    "two network devices are both {} or both {}",
+                    device.id, device.mac
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl NetworkDevicePlan {
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |why: String| {
+            let message = format!("the network device {:?} cannot be: {why}", self.id);
+            Err(Error::new(ErrorKind::Invalid, message))
+        };
+        let mut letters = self.id.chars();
+        let starts = letters.next().is_some_and(|c| c.is_ascii_alphabetic());
+        if !starts || !letters.all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return refuse("its name is not of letters, digits and hyphens".to_owned());
+        }
+        if self.mac.0[0] & 1 != 0 || self.mac.0 == [0; 6] {
+            return refuse(format!("{} is no address of one device", self.mac));
+        }
+        if !(LEAST_MTU..=LARGEST_MTU).contains(&self.mtu) {
+            return refuse(format!(
+                "packets have {LEAST_MTU} to {LARGEST_MTU} bytes, not {}",
+                self.mtu
+            ));
+        }
+        if !(1..=MOST_QUEUES).contains(&self.queues) {
+            return refuse(format!(
+                "it has 1 to {MOST_QUEUES} queues, not {}",
+                self.queues
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Handoffs {
+    /// That there is what carries the frames of each network device of the plan, and nothing else,
+    /// in the plan's order: for a backend's [`launch`](crate::Backend::launch), before any effect.
+    ///
+    /// Errors: `Invalid`.
+    pub fn check_network_devices(&self, plan: &MachinePlan) -> Result<(), Error> {
+        let planned = plan.network_devices.iter().map(|device| &device.id);
+        let handed = self.network_devices.iter().map(|device| &device.id);
+        if !planned.eq(handed) {
+            let message = "the network devices that are handed over are not those of the plan";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        for (device, handoff) in plan.network_devices.iter().zip(&self.network_devices) {
+            let queues = usize::from(device.queues);
+            let (taps, vhost) = (handoff.descriptors.len(), handoff.vhost.len());
+            if taps != queues || (vhost != 0 && vhost != queues) {
+                let message = format!(
+                    "the network device {} has {queues} queues, and {taps} descriptors of a tap and \
+                     {vhost} of vhost-net",
+                    device.id
+                );
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
