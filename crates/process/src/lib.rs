@@ -26,7 +26,7 @@ pub use identity::{Identity, kill_and_wait};
 pub use input::Input;
 pub use launcher::{Launcher, Stream};
 pub use mark::{Mark, NONCE_VARIABLE, TAG_VARIABLE, find_by_nonce};
-pub use memory::release_code;
+pub use memory::ProgramCode;
 pub use program::{Search, find_program};
 pub use rustix::process::Signal;
 pub use tail::OutputTail;

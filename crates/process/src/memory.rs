@@ -8,19 +8,34 @@ use crate::{Error, sys};
 const MAPS: &str = "/proc/self/maps";
 const PROGRAM: &str = "/proc/self/exe";
 
-/// Gives back the memory that holds this program's code and constants. What of them is used from now
-/// on is mapped again from the file, and nothing else: a process that has much to do now and then and
-/// little in between keeps only the code of the latter meanwhile. Data stays as it is.
-///
-/// Errors: `Internal` without `/proc`. Nothing has changed then.
-pub fn release_code() -> Result<(), Error> {
-    let failed = |error| Error::system("cannot give the memory of the program's code back", error);
-    let program = fs::metadata(PROGRAM).map_err(failed)?;
-    let maps = fs::read_to_string(MAPS).map_err(failed)?;
-    for (from, length) in code(&maps, program.ino()) {
-        sys::drop_code(from, length).map_err(failed)?;
+/// Where this program's code and constants are in its memory.
+#[derive(Debug, Clone)]
+pub struct ProgramCode(Vec<(usize, usize)>);
+
+impl ProgramCode {
+    /// Looks it up. It stays where it is.
+    ///
+    /// Errors: `Internal` without `/proc`.
+    pub fn locate() -> Result<Self, Error> {
+        let failed = |error| Error::system("cannot tell where the program's code is", error);
+        let program = fs::metadata(PROGRAM).map_err(failed)?;
+        let maps = fs::read_to_string(MAPS).map_err(failed)?;
+        Ok(Self(code(&maps, program.ino())))
     }
-    Ok(())
+
+    /// Gives the memory that holds it back. What of it is used from now on is mapped again from the
+    /// file, and nothing else: a process that has much to do now and then and little in between
+    /// keeps only the code of the latter meanwhile. Data stays as it is.
+    ///
+    /// Errors: `Internal`. The program runs on all the same.
+    pub fn release(&self) -> Result<(), Error> {
+        for (from, length) in &self.0 {
+            sys::drop_code(*from, *length).map_err(|error| {
+                Error::system("cannot give the memory of the program's code back", error)
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The mappings of a program's code and constants, as address and length (proc(5), `maps`).
@@ -69,7 +84,7 @@ mod tests {
     #[test]
     fn the_program_runs_on() {
         let before = std::hint::black_box(vec![1, 2, 3]);
-        release_code().unwrap();
+        ProgramCode::locate().unwrap().release().unwrap();
         assert_eq!(before.iter().sum::<i32>(), 6);
     }
 }

@@ -5,7 +5,9 @@
 //! in the ledger, from which the supervisor undoes them.
 
 mod connect;
+mod hooks;
 mod launch;
+mod network;
 mod phase;
 mod reach;
 mod setup;
@@ -116,8 +118,11 @@ async fn attempt(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure
     let mut lap = Lap::new(progress);
     let shared = Shared::prepare(job).map_err(BootFailure::at(Phase::Share))?;
     lap.completed(Phase::Share);
+    shared.run_hooks(job).await?;
+    let shared = shared
+        .connect_network(job)
+        .map_err(BootFailure::at(Phase::Launch))?;
     let launched = shared.launch(job).await?;
-    launched.run_hooks(job).await?;
     lap.completed(Phase::Launch);
     let connected = launched.connect(job).await?;
     lap.completed(Phase::Guest);

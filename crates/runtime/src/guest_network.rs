@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use virtcontainers_agent_proto::types as wire;
-use virtcontainers_types::{Interface, IpAddress, IpFamily, Route};
+use virtcontainers_types::{Interface, IpAddress, IpFamily, Neighbor, Route};
 
 use crate::error::{Error, ErrorKind};
 
@@ -42,6 +42,51 @@ pub(crate) fn to_guest(routes: Vec<Route>) -> Vec<wire::Route> {
             ..wire::Route::default()
         })
         .collect()
+}
+
+/// An interface for a guest, which finds it by its hardware address.
+pub(crate) fn interface_to_guest(interface: Interface) -> wire::Interface {
+    let addresses = interface.addresses.iter().map(|address| wire::IPAddress {
+        family: family_to(address.family()).into(),
+        address: address.address().to_string(),
+        mask: address.prefix().to_string(),
+        ..wire::IPAddress::default()
+    });
+    wire::Interface {
+        device: interface.device,
+        name: interface.name,
+        IPAddresses: addresses.collect(),
+        mtu: u64::from(interface.mtu),
+        hwAddr: interface.hardware_address.to_string(),
+        devicePath: interface
+            .pci_path
+            .map(|path| path.to_string())
+            .unwrap_or_default(),
+        type_: interface.link_type,
+        raw_flags: interface.raw_flags,
+        ..wire::Interface::default()
+    }
+}
+
+/// Static neighbours for a guest.
+pub(crate) fn neighbors_to_guest(neighbors: Vec<Neighbor>) -> Vec<wire::ARPNeighbor> {
+    let neighbor = |neighbor: Neighbor| wire::ARPNeighbor {
+        toIPAddress: Some(wire::IPAddress {
+            family: family_to(neighbor.address.into()).into(),
+            address: neighbor.address.to_string(),
+            ..wire::IPAddress::default()
+        })
+        .into(),
+        device: neighbor.device,
+        lladdr: neighbor
+            .hardware_address
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        state: i32::from(neighbor.state),
+        flags: i32::from(neighbor.flags),
+        ..wire::ARPNeighbor::default()
+    };
+    neighbors.into_iter().map(neighbor).collect()
 }
 
 fn interface(listed: wire::Interface) -> Result<Interface, Error> {

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::net::UnixStream;
 use virtcontainers_process::{
-    Identity, Launcher, Mark, Stream, ignore_terminal_signals, release_code,
+    Identity, Launcher, Mark, ProgramCode, Stream, ignore_terminal_signals,
 };
 use virtcontainers_share::View;
 use virtcontainers_types::{ExitStatus, ProcessIdentity};
@@ -115,6 +115,7 @@ impl<'a> Making<'a> {
 pub struct StandIn {
     line: std::os::unix::net::UnixStream,
     terminal: Option<OwnedFd>,
+    code: Option<ProgramCode>,
 }
 
 impl StandIn {
@@ -130,9 +131,15 @@ impl StandIn {
         let view: View = serde_json::from_str(view).map_err(|error| {
             Error::new(ErrorKind::Invalid, "cannot understand the view").because(error)
         })?;
+        // Nothing tells it in there.
+        let code = ProgramCode::locate().ok();
         view.enter()
             .during(|| "a stand-in still shows the files of the host".to_owned())?;
-        Ok(Self { line, terminal })
+        Ok(Self {
+            line,
+            terminal,
+            code,
+        })
     }
 
     /// Waits for the process that this one stands for, and gives its status. When the machine is
@@ -154,7 +161,9 @@ impl StandIn {
         let line = UnixStream::from_std(self.line).map_err(internal)?;
         let (mut receiver, mut sender) = control::split(line);
         sender.send(&Request::Stand).await?;
-        if let Err(error) = release_code() {
+        if let Some(code) = &self.code
+            && let Err(error) = code.release()
+        {
             tracing::debug!(%error, "the code of the start stays in memory");
         }
         let lost = loop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use virtcontainers_agent::Connector;
 use virtcontainers_hypervisor::Machine;
-use virtcontainers_network::Namespace;
+use virtcontainers_network::{Guest, Namespace};
 use virtcontainers_share::Daemon;
 use virtcontainers_types::{AgentEndpoint, Deadlines};
 
@@ -24,6 +24,7 @@ pub(super) struct Connected {
     pub(super) machine: RunningMachine,
     pub(super) agent: Agent,
     pub(super) containers: Vec<GuestContainer>,
+    pub(super) guest: Guest,
 }
 
 /// A machine that runs, and is killed when its owner is dropped.
@@ -55,6 +56,7 @@ impl Launched {
             machine,
             announcement,
             containers,
+            guest,
         } = self;
         let started = machine.start().await;
         let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
@@ -64,7 +66,7 @@ impl Launched {
                 let agent = reached
                     .during(|| unreachable_agent(job))
                     .map_err(BootFailure::at(Phase::Guest))?;
-                Ok(Connected { namespace, daemon, machine, agent, containers })
+                Ok(Connected { namespace, daemon, machine, agent, containers, guest })
             }
             exit = machine.wait() => Err(lost(Phase::Guest, exit)),
             exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Guest, exit)),

@@ -1,20 +1,18 @@
 //! Second phase: the virtual machine monitor runs, its CPUs held.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::net::unix::pipe;
 use virtcontainers_agent::AnnounceListener;
-use virtcontainers_hypervisor::{Handoffs, Launched as Machine, MachineExit};
+use virtcontainers_hypervisor::{Handoffs, Launched as Machine, MachineExit, MachinePlan};
 use virtcontainers_types::AgentStart;
 
+use super::network::Network;
 use super::share::{GuestContainer, Shared};
 use super::{BootFailure, Job, Phase};
 use crate::error::{Context, Error, ErrorKind};
-use crate::hooks::{self, Surroundings};
 use crate::supervisor::console;
-use virtcontainers_network::Namespace;
-use virtcontainers_oci::HookKind;
+use virtcontainers_network::{Guest, Namespace};
 use virtcontainers_share::Daemon;
 
 /// The machine is there and waits; whoever it will call listens.
@@ -25,6 +23,7 @@ pub(super) struct Launched {
     pub(super) machine: Box<dyn Machine>,
     pub(super) announcement: Option<AnnounceListener>,
     pub(super) containers: Vec<GuestContainer>,
+    pub(super) guest: Guest,
 }
 
 impl Shared {
@@ -33,72 +32,32 @@ impl Shared {
             namespace,
             daemon,
             containers,
+            network,
         } = self;
-        let daemon = daemon.map(Arc::new);
-        if job.die_with_thread {
-            enter(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
-        }
         let announcement = listen(job).map_err(BootFailure::at(Phase::Launch))?;
-        let handoffs = handoffs(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
-        let launch = job
-            .host
-            .backend
-            .launch(job.plan.machine.clone(), handoffs, job.ledger);
+        let Network {
+            devices,
+            handoffs: network_devices,
+            guest,
+        } = network;
+        let handoffs = Handoffs {
+            network_devices,
+            ..handoffs(job, namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?
+        };
+        let plan = MachinePlan {
+            network_devices: devices,
+            ..job.plan.machine.clone()
+        };
+        let launch = job.host.backend.launch(plan, handoffs, job.ledger);
         tokio::select! {
             launched = launch => {
                 let machine = launched
                     .map_err(|error| BootFailure::of_machine(Phase::Launch, job, error))?;
-                Ok(Launched { namespace, daemon, machine, announcement, containers })
+                Ok(Launched { namespace, daemon, machine, announcement, containers, guest })
             }
             exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
         }
     }
-}
-
-impl Launched {
-    /// Runs the hooks that come before a container is created, while the machine waits: the
-    /// process that stands for the container is there, and so is its network namespace.
-    pub(super) async fn run_hooks(&self, job: Job<'_>) -> Result<(), BootFailure> {
-        let hooks = async {
-            for container in &job.config.containers {
-                for kind in [
-                    HookKind::Prestart,
-                    HookKind::CreateRuntime,
-                    HookKind::CreateContainer,
-                ] {
-                    let surroundings = Surroundings {
-                        pid: Some(std::process::id()),
-                        status: "creating",
-                        namespace: self.namespace.as_ref().map(AsFd::as_fd),
-                        ledger: Some(job.ledger),
-                    };
-                    hooks::run(kind, container, surroundings).await?;
-                }
-            }
-            Ok(())
-        };
-        tokio::select! {
-            ran = hooks => ran.map_err(BootFailure::at(Phase::Launch)),
-            exit = self.machine.exited() => Err(lost(Phase::Launch, exit)),
-            exit = daemon_exit(self.daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
-        }
-    }
-}
-
-/// A supervisor's process stands for the container, so it is in the sandbox's network namespace
-/// as the container's own process would be.
-fn enter(job: Job<'_>, namespace: Option<&Namespace>) -> Result<(), Error> {
-    let Some(namespace) = namespace else {
-        return Ok(());
-    };
-    let failed = || "the supervisor cannot enter the network namespace".to_owned();
-    if let Some(front) = job.front {
-        let namespace = namespace.descriptor().during(failed)?;
-        front.enter_network(namespace).during(failed)?;
-    }
-    // What this thread starts is in it too.
-    let namespace = namespace.descriptor().during(failed)?;
-    virtcontainers_process::enter_network_namespace(namespace).during(failed)
 }
 
 /// Listens for the agent's first call, before the machine that makes it exists.

@@ -14,6 +14,7 @@ use virtcontainers_types::{GuestFacts, SandboxConfig};
 
 use super::connect::{Connected, RunningMachine};
 use super::launch::{daemon_ended, daemon_exit, lost};
+use super::network;
 use super::share::GuestContainer;
 use super::source::shared_memory_of;
 use super::{BootFailure, Job, Lap, Phase, volumes};
@@ -61,9 +62,13 @@ impl Connected {
             machine,
             agent,
             containers,
+            guest,
         } = self;
         let set_up = async {
             let details = create_sandbox(job, &*agent)
+                .await
+                .map_err(BootFailure::at(Phase::Sandbox))?;
+            network::set_up(&*agent, guest)
                 .await
                 .map_err(BootFailure::at(Phase::Sandbox))?;
             lap.completed(Phase::Sandbox);

@@ -1,6 +1,7 @@
 //! First phase: the network namespace and the directories that the guest will see.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use virtcontainers_agent::guest_path;
 use virtcontainers_agent_proto::agent::Storage;
@@ -9,6 +10,7 @@ use virtcontainers_oci::{Route, guest_spec, host_binds, shared_memory};
 use virtcontainers_share::{Daemon, SharedVolume, Tree};
 use virtcontainers_types::{ContainerConfig, ContainerId, RootFs, SandboxConfig, UndoSink};
 
+use super::network::Network;
 use super::source::route_of;
 use super::{Job, volumes};
 use crate::error::{Context, Error, ErrorKind};
@@ -17,8 +19,10 @@ use crate::error::{Context, Error, ErrorKind};
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) namespace: Option<Namespace>,
-    pub(super) daemon: Option<Daemon>,
+    pub(super) daemon: Option<Arc<Daemon>>,
     pub(super) containers: Vec<GuestContainer>,
+    /// Nothing, until the network is connected.
+    pub(super) network: Network,
 }
 
 /// A container as the guest will see it.
@@ -53,8 +57,9 @@ impl Shared {
         let daemon = tree.map(|tree| start_daemon(job, &tree)).transpose()?;
         Ok(Self {
             namespace,
-            daemon,
+            daemon: daemon.map(Arc::new),
             containers,
+            network: Network::default(),
         })
     }
 }

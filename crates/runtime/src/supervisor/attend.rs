@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use virtcontainers_agent::ProcessRef;
+use virtcontainers_process::ProgramCode;
 use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Lifetime};
 
 use super::control::Exits;
@@ -281,7 +282,7 @@ impl Session<'_> {
 
 /// Gives back the memory of what a process did that has nothing to do now.
 fn rest() {
-    if let Err(error) = virtcontainers_process::release_code() {
+    if let Err(error) = ProgramCode::locate().and_then(|code| code.release()) {
         tracing::debug!(%error, "memory of code is not given back");
     }
 }
