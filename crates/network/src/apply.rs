@@ -26,6 +26,8 @@ pub struct Applied {
 /// A network device of a machine to be.
 #[derive(Debug)]
 pub struct Nic {
+    /// The interface's index in the namespace.
+    pub index: u32,
     /// The interface's name in the namespace and in the guest.
     pub name: String,
     /// The hardware address that the device has.
@@ -152,6 +154,7 @@ fn connect(
         false => Vec::new(),
     };
     Ok(Nic {
+        index: endpoint.index,
         name: endpoint.name.clone(),
         mac: endpoint.mac,
         mtu: endpoint.mtu,

@@ -28,7 +28,7 @@ pub use error::{Error, ErrorKind};
 pub use namespace::{Namespace, NamespaceId, open_namespace};
 pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, plan};
 pub use scan::scan;
-pub use undo::{OWNER, Undo, VERSION, undo};
+pub use undo::{OWNER, Undo, VERSION, undo, undo_all};
 pub use view::View;
 pub use watch::{Watch, scan_until, watch};
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -20,11 +21,17 @@ const NSFS_MAGIC: u64 = 0x6e73_6673;
 pub struct Namespace {
     path: PathBuf,
     descriptor: OwnedFd,
+    /// Asked for once, since it takes a thread.
+    cookie: OnceLock<Option<u64>>,
 }
 
 impl Namespace {
     pub(crate) fn new(path: PathBuf, descriptor: OwnedFd) -> Self {
-        Self { path, descriptor }
+        Self {
+            path,
+            descriptor,
+            cookie: OnceLock::new(),
+        }
     }
 
     /// Where it has its name.
@@ -65,7 +72,7 @@ impl NamespaceId {
             || cookies.is_some_and(|(one, other)| one != other)
     }
 
-    /// Opens it, if it still has its name.
+    /// Opens what has its name, unless that is certainly another one.
     pub(crate) fn open(&self) -> Result<Option<Namespace>, Error> {
         let failed = |source| Error::system("open", &self.path, source);
         let place = match open_path(&self.path) {
@@ -77,9 +84,16 @@ impl NamespaceId {
             return Ok(None);
         }
         let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).map_err(failed)?;
+        let file_id = identity(&file).map_err(failed)?;
         let namespace = Namespace::new(self.path.clone(), file.into());
-        let same = !namespace.id()?.is_another_than(self);
-        Ok(same.then_some(namespace))
+        Ok((file_id == (self.device, self.inode)).then_some(namespace))
+    }
+
+    /// Whether the calling thread is in it, in a namespace that [`open`](Self::open) gave.
+    pub(crate) fn is_here(&self) -> Result<bool, Error> {
+        let here = sys::namespace_cookie()
+            .map_err(|source| Error::system("look at", &self.path, source))?;
+        Ok(here.zip(self.cookie).is_none_or(|(here, own)| here == own))
     }
 }
 
@@ -98,7 +112,13 @@ impl Namespace {
     pub fn id(&self) -> Result<NamespaceId, Error> {
         let failed = |source| Error::system("look at", &self.path, source);
         let status = rustix::fs::fstat(&self.descriptor).map_err(|source| failed(source.into()))?;
-        let cookie = inside(self, || sys::namespace_cookie().map_err(failed))?;
+        let cookie = match self.cookie.get() {
+            Some(cookie) => *cookie,
+            None => {
+                let cookie = inside(self, || sys::namespace_cookie().map_err(failed))?;
+                *self.cookie.get_or_init(|| cookie)
+            }
+        };
         Ok(NamespaceId {
             path: self.path.clone(),
             device: status.st_dev,

@@ -7,17 +7,25 @@ use crate::netlink::Netlink;
 use crate::thread::inside;
 use crate::{Error, NamespaceId, link, tc};
 
-/// Takes one change back. Nothing is left of it when its namespace is gone.
-pub(crate) fn revert(namespace: &NamespaceId, effect: &Effect) -> Result<(), Error> {
-    let Some(namespace) = namespace.open()? else {
+/// Takes changes of one namespace back, in this order, to the end; the first failure is given.
+/// Nothing is left of them when the namespace is gone.
+pub(crate) fn revert(namespace: &NamespaceId, effects: &[Effect]) -> Result<(), Error> {
+    let Some(opened) = namespace.open()? else {
         return Ok(());
     };
-    inside(&namespace, || {
-        let undone = Netlink::open().and_then(|netlink| take_back(effect, &netlink));
-        undone.map_err(|source| {
-            let verb = format!("take back to {}", effect.verb());
-            Error::link(&verb, effect.target(), source)
-        })
+    inside(&opened, || {
+        if !namespace.is_here()? {
+            return Ok(());
+        }
+        let netlink = Netlink::open()
+            .map_err(|source| Error::system("speak to the kernel in", &namespace.path, source))?;
+        let undone = effects.iter().map(|effect| {
+            take_back(effect, &netlink).map_err(|source| {
+                let verb = format!("take back to {}", effect.verb());
+                Error::link(&verb, effect.target(), source)
+            })
+        });
+        undone.fold(Ok(()), Result::and)
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use serde_json::json;
-use virtcontainers_network::{Config, apply, open_namespace, plan, scan, undo};
+use virtcontainers_network::{Config, apply, open_namespace, plan, scan};
 use virtcontainers_types::{UndoEntry, UndoSink};
 
 use crate::fixture::{MODELS, Pair, program, with};
@@ -43,9 +43,9 @@ impl UndoSink for FileLedger {
 }
 
 fn undo_all(ledger: &Path) {
-    for entry in FileLedger::read(ledger).iter().rev() {
-        undo(entry).unwrap();
-    }
+    let mut entries = FileLedger::read(ledger);
+    entries.reverse();
+    virtcontainers_network::undo_all(&entries).unwrap();
 }
 
 /// Not a test: what the process does that dies.

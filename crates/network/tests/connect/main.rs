@@ -10,4 +10,5 @@ mod kinds;
 mod machine;
 mod refusals;
 mod seen;
+mod speed;
 mod traffic;
