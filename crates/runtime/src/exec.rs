@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::net::UnixStream;
 use virtcontainers_agent::ProcessRef;
 use virtcontainers_agent::spec::{self, Dialect};
 use virtcontainers_agent_proto::EXACT_SPEC_FEATURE;
@@ -11,6 +12,7 @@ use crate::Agent;
 use crate::error::{Context, Error, ErrorKind, of_command};
 use crate::options::ContainerIo;
 use crate::supervisor::carry::Carrier;
+use crate::supervisor::control::{self, Receiver, Report, Request, Sender};
 
 /// A process to start in a container.
 #[derive(Debug)]
@@ -115,6 +117,58 @@ impl ExecRemote {
             .tty_win_resize(&self.process, rows, columns)
             .await;
         resized.during(|| format!("cannot resize the terminal of process {}", self.process))
+    }
+}
+
+/// A process in a container that this process stands for: the sandbox's supervisor started it and
+/// carries its streams. It is killed when this is dropped, or this process dies, before its end.
+#[derive(Debug)]
+pub struct AttachedExec {
+    receiver: Receiver,
+    sender: Sender,
+}
+
+impl AttachedExec {
+    pub(crate) async fn begin(line: UnixStream) -> Result<Self, Error> {
+        let (receiver, mut sender) = control::split(line);
+        sender.send(&Request::Stand).await?;
+        Ok(Self { receiver, sender })
+    }
+
+    /// Someone who can signal the process and resize its terminal while it is waited for.
+    pub fn remote(&self) -> AttachedRemote {
+        AttachedRemote(self.sender.clone())
+    }
+
+    /// Waits until the process has ended and its output is complete; 137 when it ended with its
+    /// container.
+    ///
+    /// Errors: `Gone` when the sandbox is lost, saying why. Dropping the future kills the process.
+    pub async fn wait(mut self) -> Result<ExitStatus, Error> {
+        let lost = match self.receiver.next::<Report>().await {
+            Ok(Some(Report::Ended(status))) => return Ok(status),
+            Ok(Some(Report::Lost(why))) => why,
+            Ok(_) => "its supervisor has ended".to_owned(),
+            Err(error) => return Err(error),
+        };
+        let message = format!("the sandbox was lost: {lost}");
+        Err(Error::new(ErrorKind::Gone, message))
+    }
+}
+
+/// Reaches an attached process from elsewhere. What comes too late for it has no effect.
+#[derive(Debug, Clone)]
+pub struct AttachedRemote(Sender);
+
+impl AttachedRemote {
+    /// Sends a signal. Errors: `Gone` when it has ended.
+    pub async fn signal(&mut self, signal: u32) -> Result<(), Error> {
+        self.0.send(&Request::Signal { signal }).await
+    }
+
+    /// Sets the size of its terminal. Errors: `Gone` when it has ended.
+    pub async fn resize_terminal(&mut self, rows: u32, columns: u32) -> Result<(), Error> {
+        self.0.send(&Request::Resize { rows, columns }).await
     }
 }
 

@@ -34,7 +34,7 @@ type Agent = std::sync::Arc<dyn virtcontainers_agent::AgentPort>;
 pub use boot::Phase;
 pub use diagnosis::BootReport;
 pub use error::{Error, ErrorKind};
-pub use exec::{ExecProcess, ExecRemote, ExecRequest};
+pub use exec::{AttachedExec, AttachedRemote, ExecProcess, ExecRemote, ExecRequest};
 pub use operation::Listed;
 pub use options::{
     ContainerIo, CreateOptions, IoStreams, Progress, RuntimeOptions, Supervision, SupervisorProgram,

@@ -26,9 +26,9 @@ pub use registry::{runtime, sandbox_config};
 pub use supervisor::run_if_supervisor;
 pub use virtcontainers_oci as oci;
 pub use virtcontainers_runtime::{
-    BootReport, ContainerIo, CreateOptions, Error as RuntimeError, ErrorKind, ExecProcess,
-    ExecRemote, ExecRequest, IoStreams, Listed, OutOfMemoryEvents, Phase, Progress, Recovered,
-    Recovery, Runtime, RuntimeOptions, Sandbox, StandIn, Supervision, SupervisorProgram,
-    SupervisorStart,
+    AttachedExec, AttachedRemote, BootReport, ContainerIo, CreateOptions, Error as RuntimeError,
+    ErrorKind, ExecProcess, ExecRemote, ExecRequest, IoStreams, Listed, OutOfMemoryEvents, Phase,
+    Progress, Recovered, Recovery, Runtime, RuntimeOptions, Sandbox, StandIn, Supervision,
+    SupervisorProgram, SupervisorStart,
 };
 pub use virtcontainers_types as types;

@@ -59,6 +59,8 @@ pub(crate) enum Request {
     Stand,
     /// From a stand-in: the size of its process's terminal, in characters.
     Resize { rows: u32, columns: u32 },
+    /// From a stand-in: a signal for its process.
+    Signal { signal: u32 },
     /// Answer with [`Report::Exits`] when this container has ended.
     Await { container: ContainerId },
     /// Answer with a [`Report::OutOfMemory`] for each container that runs out of memory.
@@ -145,7 +147,7 @@ pub(crate) struct Receiver {
 }
 
 /// The writing side of a control stream, which is open as long as one of both sides is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sender(Arc<UnixStream>);
 
 /// Splits a control stream into its sides.

@@ -251,7 +251,11 @@ async fn answer(
     news: &News,
 ) -> Result<(), Error> {
     match request {
-        Request::Begin(_) | Request::Exec(_) | Request::Stand | Request::Resize { .. } => {
+        Request::Begin(_)
+        | Request::Exec(_)
+        | Request::Stand
+        | Request::Resize { .. }
+        | Request::Signal { .. } => {
             let message = "a request out of turn";
             Err(Error::new(ErrorKind::Invalid, message))
         }

@@ -163,6 +163,11 @@ async fn attend(
                         tracing::debug!(%error, %process, "the terminal is not resized");
                     }
                 }
+                Ok(Some(Request::Signal { signal })) => {
+                    if let Err(error) = guest.agent.signal_process(process, signal).await {
+                        tracing::debug!(%error, %process, signal, "not sent");
+                    }
+                }
                 Ok(Some(_)) => {
                     return Err(Error::new(ErrorKind::Invalid, "a stand-in spoke out of turn"));
                 }

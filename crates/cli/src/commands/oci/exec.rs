@@ -100,13 +100,13 @@ async fn stay(
     mut signals: Incoming,
 ) -> anyhow::Result<ExitCode> {
     let runtime = &found.runtime;
-    let process = runtime.enter_container(found.sandbox_id(), request).await?;
+    let process = runtime.enter_attached(found.sandbox_id(), request).await?;
     if let Some(pid_file) = pid_file {
         pid_file.write(std::process::id())?;
     }
     let raw = if terminal { Raw::enter()? } else { None };
     let mut sizes = raw.is_some().then(Resizes::follow).transpose()?;
-    let remote = process.remote();
+    let mut remote = process.remote();
     let mut wait = pin!(process.wait());
     let status = loop {
         let size = async {
