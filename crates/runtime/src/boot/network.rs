@@ -1,13 +1,19 @@
 //! The network of the machine: what is in its namespace becomes its own.
 
+use std::num::NonZeroU16;
+
 use virtcontainers_agent::AgentPort;
 use virtcontainers_hypervisor::{NetworkDeviceHandoff, NetworkDevicePlan};
 use virtcontainers_network::{self as network, Config, Guest, Nic};
+use virtcontainers_types::VcpuCount;
 
 use super::Job;
 use super::share::Shared;
 use crate::error::{Context, Error};
 use crate::guest_network;
+
+/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
+const MOST_QUEUES: u16 = 256;
 
 /// What the machine and its guest get of the namespace; nothing when there is nothing in it.
 #[derive(Debug, Default)]
@@ -27,8 +33,14 @@ impl Shared {
             return Ok(self);
         };
         let id = &job.config.id;
+        let config = Config {
+            // A queue for each CPU, so that none waits for another's.
+            queues: queues(job.config.vcpus),
+            max_interfaces: job.host.backend.capabilities().network_devices.into(),
+            ..Config::default()
+        };
         let connected = network::scan(namespace)
-            .and_then(|view| network::plan(&view, &Config::default()))
+            .and_then(|view| network::plan(&view, &config))
             .and_then(|plan| {
                 for note in &plan.notes {
                     tracing::warn!(sandbox = %id, note, "the guest's network differs");
@@ -46,6 +58,11 @@ impl Shared {
         };
         Ok(self)
     }
+}
+
+fn queues(vcpus: VcpuCount) -> NonZeroU16 {
+    let count = u16::try_from(vcpus.count()).unwrap_or(MOST_QUEUES);
+    NonZeroU16::new(count.min(MOST_QUEUES)).unwrap_or(NonZeroU16::MIN)
 }
 
 fn device(number: u32, nic: Nic) -> (NetworkDevicePlan, NetworkDeviceHandoff) {
