@@ -23,6 +23,8 @@ const SOMEWHERE: &str = "/proc";
 pub struct View {
     /// The root file system; there is nothing to see when absent.
     pub root: Option<PathBuf>,
+    /// Writes to the root file system are refused.
+    pub read_only: bool,
     /// What is mounted in it, in this order. What has no place to be mounted at is left out.
     pub volumes: Vec<Volume>,
 }
@@ -62,7 +64,7 @@ impl View {
         });
         let volumes: Vec<_> = volumes.collect::<Result<_, _>>()?;
         let root = match &self.root {
-            Some(root) => attach_root(root)?,
+            Some(root) => attach_root(root, self.read_only)?,
             None => make_empty()?,
         };
         change_root(&root)
@@ -85,11 +87,13 @@ fn copy(source: &Path, read_only: bool, recursive: bool) -> Result<Detached, Err
 }
 
 /// Binds a root file system onto itself, since a root has to be a mount, and opens it.
-fn attach_root(root: &Path) -> Result<File, Error> {
+fn attach_root(root: &Path, read_only: bool) -> Result<File, Error> {
     let failed = |error| Error::system("show", root, error);
     let place = open_place(root, true).map_err(failed)?;
     let copied = Detached::copy(&place, true).map_err(failed)?;
-    copied.set(false, Propagation::Private).map_err(failed)?;
+    copied
+        .set(read_only, Propagation::Private)
+        .map_err(failed)?;
     copied.attach(&place).map_err(failed)?;
     open_place(root, true).map_err(failed)
 }
@@ -164,6 +168,7 @@ mod tests {
         };
         let view = View {
             root: Some(root.clone()),
+            read_only: false,
             volumes: vec![volume("/data", true), volume("/nowhere", false)],
         };
         let outside = root.clone();
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_to_the_container() {
+    fn links_lead_to_the_container_and_its_root_may_be_read_only() {
         let directory = tempfile::tempdir().unwrap();
         let (root, data) = (directory.path().join("root"), directory.path().join("data"));
         fs::create_dir_all(root.join("etc")).unwrap();
@@ -191,6 +196,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc", root.join("data")).unwrap();
         let view = View {
             root: Some(root),
+            read_only: true,
             volumes: vec![Volume {
                 source: data,
                 destination: "/data".into(),
@@ -198,7 +204,10 @@ mod tests {
                 recursive: false,
             }],
         };
-        let text = seen(view, || fs::read_to_string("/etc/there").unwrap());
+        let text = seen(view, || {
+            assert!(fs::write("/new", "").is_err(), "the root is read-only");
+            fs::read_to_string("/etc/there").unwrap()
+        });
         assert_eq!(text, "volume");
     }
 

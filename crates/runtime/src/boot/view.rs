@@ -27,6 +27,12 @@ pub(crate) fn view_of(container: &ContainerConfig, member: bool) -> Result<View,
     }
     Ok(View {
         root: container.rootfs.host().map(Into::into),
+        read_only: container
+            .spec
+            .root()
+            .as_ref()
+            .and_then(|root| root.readonly())
+            .unwrap_or(false),
         volumes,
     })
 }
