@@ -48,8 +48,8 @@ impl Plan {
     }
 }
 
-/// The sandbox that annotations and namespaces of a bundle tell of. Podman's annotation is the pod's id,
-/// which no container has: there the process of the first container counts.
+/// The sandbox that annotations and namespaces of a bundle tell of: where none has the id that is named,
+/// the process counts whose namespaces the container is to join.
 async fn joined(
     runtime: &Runtime,
     named: &SandboxId,
