@@ -24,6 +24,7 @@ pub use console::DebugConsole;
 pub use error::Error;
 pub use registry::{runtime, sandbox_config};
 pub use supervisor::run_if_supervisor;
+pub use virtcontainers_network as network;
 pub use virtcontainers_oci as oci;
 pub use virtcontainers_runtime::{
     AttachedExec, AttachedRemote, BootReport, ContainerIo, CreateOptions, Error as RuntimeError,

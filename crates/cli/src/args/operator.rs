@@ -1,5 +1,7 @@
 //! The commands for those who run the host.
 
+pub(crate) mod network;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Gc(Gc),
     /// List, pause, resume, stop and delete whole sandboxes
     Sandbox(SandboxGroup),
+    /// Tell what a machine gets of a network namespace, and what its guest made of it
+    Network(network::NetworkGroup),
     /// Measure what a sandbox of this configuration costs, as a Kubernetes RuntimeClass wants it
     Overhead(Overhead),
     /// Print a script that completes the command line

@@ -8,6 +8,7 @@ mod gc;
 mod inspect;
 mod logs;
 mod man;
+mod network;
 mod overhead;
 mod sandbox;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<Exi
         Command::Inspect(inspect) => inspect::run(global, &inspect).await,
         Command::Gc(gc) => gc::run(global, gc).await,
         Command::Sandbox(group) => sandbox::run(global, group.command).await,
+        Command::Network(group) => network::run(global, group.command).await,
         Command::Overhead(overhead) => overhead::run(global, &overhead).await,
         Command::Completions(completions) => completions::run(&completions),
         Command::Man(man) => man::run(&man),
