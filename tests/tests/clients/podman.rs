@@ -5,6 +5,7 @@ mod files;
 mod image;
 mod life;
 mod limits;
+mod network;
 mod pod;
 mod run;
 mod terminal;
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use virtcontainers_tests::program::{Finished, Program};
 
+use self::network::Keeper;
 use crate::stage::{Root, Runtime, Stage};
 
 /// What this Podman is told beside its command line. Locks in files: those in shared memory are one set
@@ -43,6 +45,7 @@ const OVERLAY: FsWord = 0x794c_7630;
 pub(crate) struct Podman {
     folder: PathBuf,
     stage: Stage,
+    keeper: Option<Keeper>,
 }
 
 /// Runs a case with Podman, tells of its failure with the runtime's logs, and looks at what is left.
@@ -70,7 +73,11 @@ impl Podman {
         );
         std::fs::write(folder.join("storage.conf"), storage)?;
         std::fs::write(folder.join("containers.conf"), CONFIGURATION)?;
-        Ok(Self { folder, stage })
+        Ok(Self {
+            folder,
+            stage,
+            keeper: None,
+        })
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -96,10 +103,14 @@ impl Podman {
         for word in words {
             program = program.arg(word);
         }
-        program
+        match &self.keeper {
+            Some(keeper) => keeper.inside(program),
+            None => program,
+        }
     }
 
-    /// `podman run` of a command in the place's root file system, without a network.
+    /// `podman run` of a command in the place's root file system, without a network unless the options
+    /// name one.
     pub(crate) fn run(&self, options: &[&str], command: &[&str]) -> Program {
         let rootfs = self.stage.place().rootfs().display().to_string();
         let mut options = options.to_vec();
@@ -112,7 +123,10 @@ impl Podman {
         let cgroup = self.stage.cgroup();
         let mut words = vec!["run", "--cgroup-parent", &cgroup];
         // A container of a pod has the pod's network.
-        if !options.contains(&"--pod") {
+        if !options
+            .iter()
+            .any(|one| *one == "--pod" || one.starts_with("--network"))
+        {
             words.extend(["--network", "none"]);
         }
         words.extend(options);

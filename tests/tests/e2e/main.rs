@@ -8,6 +8,7 @@ mod exec;
 mod files;
 mod gc;
 mod isolation;
+mod network;
 mod operator;
 mod paths;
 mod pods;

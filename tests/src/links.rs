@@ -1,0 +1,162 @@
+//! Network namespaces with names, in which a test makes links, and what there is in them.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use crate::place::Place;
+use crate::program::Program;
+
+/// What a namespace is compared by.
+const SEEN: [&str; 8] = [
+    "ip -d link show",
+    "ip -d address show",
+    "ip route show table all",
+    "ip -6 route show table all",
+    "ip rule show",
+    "ip -6 rule show",
+    "ip neighbor show nud permanent",
+    "tc qdisc show",
+];
+
+/// A network namespace that bears the test's name, removed with all that is in it when this is dropped.
+#[derive(Debug)]
+pub struct Netns {
+    name: String,
+}
+
+impl Netns {
+    /// A namespace in which only the loopback interface is, which is up.
+    pub fn new(place: &Place, name: &str) -> Result<Self> {
+        let name = place.id(name);
+        outside(&format!("ip netns add {name}"))?;
+        let made = Self { name };
+        made.run("ip link set lo up")?;
+        Ok(made)
+    }
+
+    /// Its name, which `ip` knows.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that stands for it.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+
+    /// Does something in it, on a thread that is in it.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        inside(&self.path(), work)
+    }
+
+    /// Runs commands in it, one a line; what they say.
+    pub fn run(&self, script: &str) -> Result<String> {
+        self.inside(|| script.lines().map(outside).collect())
+    }
+
+    /// A pair of interfaces, one end here, one in another namespace; both up, without addresses, also
+    /// without those that appear by themselves some time later.
+    pub fn join(&self, here: &str, other: &Self, there: &str, mtu: u32) -> Result<()> {
+        self.run(&format!(
+            "ip link add name {here} mtu {mtu} type veth peer name {there} mtu {mtu} netns {}
+             ip link set {here} addrgenmode none
+             ip link set {here} up",
+            other.name
+        ))?;
+        other.run(&format!(
+            "ip link set {there} addrgenmode none
+             ip link set {there} up"
+        ))?;
+        Ok(())
+    }
+
+    /// Links, addresses, routes, rules, static neighbours, queueing disciplines and filters, without
+    /// what the kernel settles some time after a change.
+    pub fn inventory(&self) -> Result<BTreeSet<String>> {
+        let mut seen = BTreeSet::new();
+        for command in SEEN {
+            let told = self.run(command)?;
+            seen.extend(told.lines().filter_map(settled));
+        }
+        for link in self.links()? {
+            for at in ["ingress", "root"] {
+                let told = self.run(&format!("tc filter show dev {link} {at}"))?;
+                seen.extend(told.lines().map(|line| format!("{link} {at}: {line}")));
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The names of the links in it.
+    pub fn links(&self) -> Result<BTreeSet<String>> {
+        let told = self.run("ip -o link show")?;
+        let name = |line: &str| {
+            let name = line.split(": ").nth(1)?;
+            Some(name.split('@').next()?.to_owned())
+        };
+        let names = told.lines().map(|line| name(line).context("no name"));
+        names.collect()
+    }
+
+    /// Fails unless it is as it was, and shows the difference.
+    pub fn assert_as(&self, before: &BTreeSet<String>) -> Result<()> {
+        let now = self.inventory()?;
+        let new: Vec<_> = now.difference(before).collect();
+        let gone: Vec<_> = before.difference(&now).collect();
+        ensure!(
+            now == *before,
+            "{}: new {new:#?}, gone {gone:#?}",
+            self.name
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        if let Err(error) = outside(&format!("ip netns delete {}", self.name)) {
+            eprintln!("cannot remove the namespace {}: {error:#}", self.name);
+        }
+    }
+}
+
+/// Does something in a network namespace, on a thread that is in it.
+pub fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let namespace = File::open(namespace)?;
+    std::thread::scope(|scope| {
+        let enter = || {
+            virtcontainers_process::enter_network_namespace(&namespace)?;
+            work()
+        };
+        let done = scope.spawn(enter).join();
+        done.map_err(|_| anyhow!("a thread panicked"))?
+    })
+}
+
+/// Runs a command in the namespace of the calling thread.
+fn outside(line: &str) -> Result<String> {
+    let mut words = line.split_whitespace();
+    let mut program = Program::new(words.next().context("no command")?);
+    for word in words {
+        program = program.arg(word);
+    }
+    let end = program.finish().and_then(|end| end.expect(0));
+    Ok(end.with_context(|| line.trim().to_owned())?.text())
+}
+
+/// A line without what changes by itself: whether links have a carrier, which addresses are the host's
+/// own, timers.
+fn settled(line: &str) -> Option<String> {
+    if line.contains(" table local proto kernel ") || line.contains("_timer ") {
+        return None;
+    }
+    let line = line.replace("NO-CARRIER,", "").replace(",LOWER_UP", "");
+    let mut words: Vec<&str> = line.split(' ').collect();
+    if let Some(state) = words.iter().position(|word| *word == "state") {
+        words.drain(state..(state + 2).min(words.len()));
+    }
+    Some(words.join(" "))
+}
