@@ -199,6 +199,10 @@ fn carry_out(effect: &Effect, netlink: &Netlink) -> io::Result<Vec<OwnedFd>> {
                 link::add_neighbor(netlink, index, neighbor)?;
             }
         }
+        Effect::Queue { link } => {
+            let index = link::index(netlink, link)?;
+            link::set_queue(netlink, index, link::USUAL_QUEUE)?;
+        }
         Effect::Ingress { link } => tc::add_ingress(netlink, link::index(netlink, link)?)?,
         Effect::Redirect { from, to } => {
             let to = link::index(netlink, to)?;

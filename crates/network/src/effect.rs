@@ -80,6 +80,12 @@ pub enum Effect {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         neighbors: Vec<StaticNeighbor>,
     },
+    /// A link of which no packets may wait gets the kernel's usual queue. It would get it all the
+    /// same with the first queueing discipline, and keep it.
+    Queue {
+        /// The link.
+        link: LinkRef,
+    },
     /// The place for filters on the way in of a link is made.
     Ingress {
         /// The link.
@@ -134,6 +140,7 @@ impl Effect {
             | Self::Up { link }
             | Self::Port { link, .. }
             | Self::Mac { link, .. }
+            | Self::Queue { link }
             | Self::Ingress { link }
             | Self::Shape { link, .. } => &link.name,
         }
@@ -148,6 +155,7 @@ impl Effect {
             Self::Bridge { .. } => "make the bridge",
             Self::Port { .. } => "add to its bridge the link",
             Self::Mac { .. } => "change the hardware address of",
+            Self::Queue { .. } => "set the queue of",
             Self::Ingress { .. } => "make room for filters on",
             Self::Redirect { .. } => "redirect what comes in on",
             Self::Shape { .. } => "limit the rate of",

@@ -58,6 +58,17 @@ pub(crate) fn set_mtu(netlink: &Netlink, index: u32, mtu: u32) -> io::Result<()>
     set(netlink, message(index, vec![LinkAttribute::Mtu(mtu)]))
 }
 
+/// `DEFAULT_TX_QUEUE_LEN` (net/pkt_sched.h), in packets.
+pub(crate) const USUAL_QUEUE: u32 = 1000;
+
+/// Sets how many packets may wait to go out.
+pub(crate) fn set_queue(netlink: &Netlink, index: u32, packets: u32) -> io::Result<()> {
+    set(
+        netlink,
+        message(index, vec![LinkAttribute::TxQueueLen(packets)]),
+    )
+}
+
 /// Sets the hardware address.
 pub(crate) fn set_mac(netlink: &Netlink, index: u32, mac: MacAddress) -> io::Result<()> {
     let address = LinkAttribute::Address(mac.0.to_vec());

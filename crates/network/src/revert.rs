@@ -37,6 +37,7 @@ fn take_back(effect: &Effect, netlink: &Netlink) -> io::Result<()> {
         Effect::Up { link }
         | Effect::Port { link, .. }
         | Effect::Mac { link, .. }
+        | Effect::Queue { link }
         | Effect::Ingress { link }
         | Effect::Redirect { from: link, .. }
         | Effect::Shape { link, .. } => match take_back_on(effect, link, netlink) {
@@ -87,11 +88,17 @@ fn take_back_on(effect: &Effect, on: &LinkRef, netlink: &Netlink) -> io::Result<
             }
             Ok(())
         }
+        // Anything else is what somebody made of it since.
+        Effect::Queue { .. } if found.tx_queue == Some(link::USUAL_QUEUE) => {
+            link::set_queue(netlink, index, 0)
+        }
         Effect::Ingress { .. } => tc::remove_ingress(netlink, index),
         Effect::Redirect { .. } => tc::remove_redirect(netlink, index),
         Effect::Shape { .. } => tc::remove_rate(netlink, index),
-        Effect::Up { .. } | Effect::Tap { .. } | Effect::MacVtap { .. } | Effect::Bridge { .. } => {
-            Ok(())
-        }
+        Effect::Up { .. }
+        | Effect::Queue { .. }
+        | Effect::Tap { .. }
+        | Effect::MacVtap { .. }
+        | Effect::Bridge { .. } => Ok(()),
     }
 }

@@ -72,6 +72,7 @@ fn link(message: &LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Address(address) => link.mac = mac(address),
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+            LinkAttribute::TxQueueLen(packets) => link.tx_queue = Some(*packets),
             LinkAttribute::Controller(index) => link.master = Some(*index).filter(|one| *one > 0),
             LinkAttribute::ParentDevBusName(name) => bus = Some(name.clone()),
             LinkAttribute::ParentDevName(name) => device = Some(name.clone()),

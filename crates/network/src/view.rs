@@ -56,6 +56,9 @@ pub struct Link {
     pub mac: Option<MacAddress>,
     /// The largest packet, in bytes.
     pub mtu: u32,
+    /// How many packets may wait to go out; of a link that plugins made often none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_queue: Option<u32>,
     /// `IFF_UP`.
     pub up: bool,
     /// `IFF_LOOPBACK`.

@@ -110,9 +110,12 @@ impl<'a> Work<'a> {
                 "the interface {} has filters of somebody else ({}), which see what comes in first",
                 interface.name, qdisc.kind
             )),
-            None => self.effects.push(Effect::Ingress {
-                link: interface.clone(),
-            }),
+            None => {
+                self.queued();
+                self.effects.push(Effect::Ingress {
+                    link: interface.clone(),
+                });
+            }
         }
         self.effects.extend([
             Effect::Ingress { link: tap.clone() },
@@ -220,10 +223,21 @@ impl<'a> Work<'a> {
                 let why = format!("somebody else limits it already ({})", other.kind);
                 return refuse(ErrorKind::Unsupported, &why);
             }
+            self.queued();
             let link = self.interface.clone();
             self.effects.push(Effect::Shape { link, rate, mtu });
         }
         Ok(())
+    }
+
+    /// Before the interface's first queueing discipline: the kernel gives it a queue then when it has
+    /// none (`qdisc_create` in net/sched/sch_api.c), and does not take it back.
+    fn queued(&mut self) {
+        let link = self.interface.clone();
+        let queue = Effect::Queue { link };
+        if self.chosen.link.tx_queue == Some(0) && !self.effects.contains(&queue) {
+            self.effects.push(queue);
+        }
     }
 
     fn qdiscs(&self, parent: u32) -> impl Iterator<Item = &'a Qdisc> {

@@ -152,6 +152,26 @@ fn a_rate_is_set_both_ways_and_taken_back() {
 }
 
 #[test]
+fn an_interface_without_a_queue_has_none_again() {
+    for model in MODELS {
+        let pair = Pair::new();
+        pair.sandbox.run("ip link set eth0 txqueuelen 0");
+        let before = pair.inventory();
+        let mut config = with(model);
+        config.limit.outbound = Some(1_000_000);
+        let ledger = Ledger::new();
+        let applied = apply(&pair.plan(&config), &pair.sandbox.open(), &ledger).unwrap();
+        let connected = pair.sandbox.run("ip link show eth0");
+        assert!(connected.contains("qlen 1000"), "{model:?}: {connected}");
+        drop(applied);
+        ledger.undo();
+        pair.assert_as(&before, &format!("{model:?}"));
+        ledger.undo();
+        pair.assert_as(&before, &format!("{model:?}, again"));
+    }
+}
+
+#[test]
 fn what_is_held_back_still_comes() {
     const PACKETS: u8 = 64;
     let pair = Pair::new();
