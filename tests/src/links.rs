@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use virtcontainers_network::{View, scan_until};
 
 use crate::place::Place;
 use crate::program::Program;
+
+/// Long enough for a busy host.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a namespace is compared by.
 const SEEN: [&str; 8] = [
@@ -99,6 +104,18 @@ impl Netns {
         };
         let names = told.lines().map(|line| name(line).context("no name"));
         names.collect()
+    }
+
+    /// Waits until only these links are in it. Of a pair one end goes some time after the namespace that
+    /// the other was in.
+    pub fn await_links(&self, names: &[&str]) -> Result<()> {
+        let namespace = virtcontainers_network::open_namespace(&self.path())?;
+        let gone = |view: &View| {
+            let mut all = view.links.iter();
+            all.all(|link| names.contains(&link.name.as_str()))
+        };
+        scan_until(&namespace, PATIENCE, gone)?;
+        Ok(())
     }
 
     /// Fails unless it is as it was, and shows the difference.

@@ -2,6 +2,7 @@
 //! compares its namespaces with what they were before.
 
 mod bridge;
+mod cni;
 mod deaths;
 mod given;
 mod hooks;

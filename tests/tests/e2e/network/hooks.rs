@@ -44,7 +44,8 @@ nsenter --target $pid --net ip route add default via 10.9.0.1
     assert_echo(&outside, "10.9.0.2:7")?;
     assert_reaches(&guest, &outside, "10.9.0.1")?;
     guest.delete()?;
-    // The namespace was ours to remove, and with it one end of the pair.
+    // The namespace was ours to remove, and with it goes one end of the pair.
+    outside.await_links(&["lo"])?;
     outside.assert_as(&before)?;
     drop(outside);
     place.assert_clean()
