@@ -35,6 +35,8 @@ lock_type = "file"
 infra_command = "/catatonit"
 runtime_supports_json = ["runc", "vc"]
 helper_binaries_dir = ["/usr/libexec/podman", "/usr/lib/podman", "/usr/bin"]
+[network]
+network_backend = "cni"
 "#;
 
 /// `OVERLAYFS_SUPER_MAGIC` of `linux/magic.h`.

@@ -99,6 +99,10 @@ const OF_TESTS: &[Need] = &[
         &["/usr/bin/catatonit", "/usr/libexec/podman/catatonit"],
         "catatonit",
     ),
+    // What makes networks, for Podman and called directly.
+    file(&["/usr/lib/cni/bridge"], "containernetworking-plugins"),
+    program("iptables", "iptables"),
+    program("nsenter", "util-linux"),
     program("containerd", "containerd"),
     program("ctr", "containerd"),
 ];
