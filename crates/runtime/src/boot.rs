@@ -117,11 +117,11 @@ pub(crate) async fn boot(job: Job<'_>, progress: &Progress) -> Result<Ready, Boo
 async fn attempt(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
     let mut lap = Lap::new(progress);
     let shared = Shared::prepare(job).map_err(BootFailure::at(Phase::Share))?;
-    lap.completed(Phase::Share);
     shared.run_hooks(job).await?;
     let shared = shared
         .connect_network(job)
-        .map_err(BootFailure::at(Phase::Launch))?;
+        .map_err(BootFailure::at(Phase::Share))?;
+    lap.completed(Phase::Share);
     let launched = shared.launch(job).await?;
     lap.completed(Phase::Launch);
     let connected = launched.connect(job).await?;

@@ -17,7 +17,7 @@ impl Shared {
     /// Runs the hooks of all containers, while nothing of the machine is there yet.
     pub(super) async fn run_hooks(&self, job: Job<'_>) -> Result<(), BootFailure> {
         if job.die_with_thread {
-            enter(job, self.namespace.as_ref()).map_err(BootFailure::at(Phase::Launch))?;
+            enter(job, self.namespace.as_ref()).map_err(BootFailure::at(Phase::Share))?;
         }
         let hooks = async {
             for container in &job.config.containers {
@@ -38,8 +38,8 @@ impl Shared {
             Ok(())
         };
         tokio::select! {
-            ran = hooks => ran.map_err(BootFailure::at(Phase::Launch)),
-            exit = daemon_exit(self.daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
+            ran = hooks => ran.map_err(BootFailure::at(Phase::Share)),
+            exit = daemon_exit(self.daemon.as_deref()) => Err(lost(Phase::Share, exit)),
         }
     }
 }

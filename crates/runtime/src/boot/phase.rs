@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// The supervisor starts.
     Supervisor,
-    /// Network namespace, shared directories and their daemon.
+    /// Network namespace, shared directories and their daemon; hooks, and the interfaces that they
+    /// may have made.
     Share,
     /// The virtual machine monitor and its helpers start.
     Launch,
