@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+pub use virtcontainers_testkit::inventory::works_in;
+
 use anyhow::Result;
 
 /// Processes, mounts, namespaces, cgroups and files of one test.
@@ -52,12 +54,13 @@ fn processes(prefix: &str, root: &str, items: &mut BTreeSet<String>) -> Result<(
         // A process may end while it is looked at.
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        let cwd = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
         let nonce = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let marked = nonce
             .split(|byte| *byte == 0)
             .any(|entry| entry.starts_with(b"VC_NONCE="));
-        let ours = line.contains(prefix) || line.contains(root) || cwd.starts_with(root);
+        let ours = line.contains(prefix)
+            || line.contains(root)
+            || works_in(&entry.path(), Path::new(root));
         if ours && (marked || !line.is_empty()) {
             items.insert(format!("process {pid}: {line}"));
         }

@@ -56,6 +56,17 @@ impl Inventory {
     }
 }
 
+/// Whether a thread of a process, given by its folder in `/proc`, works in a folder. The first thread of
+/// a supervisor has left the host's files.
+pub fn works_in(process: &Path, folder: &Path) -> bool {
+    let threads = fs::read_dir(process.join("task"));
+    let mut places = threads.into_iter().flatten().flatten().map(|thread| {
+        let place = fs::read_link(thread.path().join("cwd"));
+        place.unwrap_or_default()
+    });
+    places.any(|place| place.starts_with(folder))
+}
+
 fn processes(scope: &Scope, items: &mut BTreeSet<String>) -> io::Result<()> {
     let root = scope.root.display().to_string();
     for entry in fs::read_dir("/proc")? {
@@ -68,10 +79,12 @@ fn processes(scope: &Scope, items: &mut BTreeSet<String>) -> io::Result<()> {
             continue;
         }
         // A process may end while it is looked at.
-        let place = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
         let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if place.starts_with(&root) || line.contains(&root) || line.contains(&scope.prefix) {
+        if works_in(&entry.path(), &scope.root)
+            || line.contains(&root)
+            || line.contains(&scope.prefix)
+        {
             items.insert(format!("process {pid}: {line}"));
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use virtcontainers_tests::inventory::works_in;
 use virtcontainers_tests::program::Started;
 use virtcontainers_tests::{Place, place};
 
@@ -20,9 +21,8 @@ fn find(place: &Place, word: &str) -> Result<Option<u32>> {
         let path = entry?.path();
         let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        let cwd = std::fs::read_link(path.join("cwd")).unwrap_or_default();
         let ours =
-            cwd.starts_with(place.root()) || line.contains(&place.root().display().to_string());
+            works_in(&path, place.root()) || line.contains(&place.root().display().to_string());
         let program = line.split('\0').next().unwrap_or_default();
         if ours && program.contains(word) {
             let name = path

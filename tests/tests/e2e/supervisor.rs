@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use virtcontainers_tests::Place;
+use virtcontainers_tests::inventory::works_in;
 use virtcontainers_tests::program::Program;
 
 use crate::detached::Running;
@@ -59,8 +60,7 @@ fn children_inherit_no_descriptor_of_the_caller() -> Result<()> {
         let path = entry?.path();
         let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        let cwd = std::fs::read_link(path.join("cwd")).unwrap_or_default();
-        if !(cwd.starts_with(place.root()) || line.contains(&place.root().display().to_string())) {
+        if !(works_in(&path, place.root()) || line.contains(&place.root().display().to_string())) {
             continue;
         }
         let program = line.split('\0').next().unwrap_or_default();

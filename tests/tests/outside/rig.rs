@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use virtcontainers_tests::history::{Journal, Line};
+use virtcontainers_tests::inventory::works_in;
 use virtcontainers_tests::program::{Finished, Program};
 
 use crate::host::Host;
@@ -134,9 +135,8 @@ impl Rig {
             let path = entry?.path();
             // Most processes are others', and some end meanwhile.
             let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            let place = std::fs::read_link(path.join("cwd")).unwrap_or_default();
             let supervises = line.split(|byte| *byte == 0).nth(1) == Some(b"supervise");
-            if supervises && place.starts_with(&state) {
+            if supervises && works_in(&path, &state) {
                 let pid = path
                     .file_name()
                     .and_then(|name| name.to_str()?.parse().ok());
