@@ -66,10 +66,11 @@ async fn every_runtime_and_every_process_sees_the_same_sandbox() -> Result<()> {
     let known = other.status_container(&id, &second).await?;
     let known = known.context("it is there")?;
     assert_eq!(known.state, ContainerState::Stopped);
-    let state = rig.place.vc(["state", id.as_str()]).finish()?.expect(0)?;
-    let state: serde_json::Value = serde_json::from_slice(&state.stdout)?;
-    assert_eq!(state["status"], "running");
-    assert_eq!(state["annotations"]["c"], "4");
+    let words = ["sandbox", "status", "--format", "json", id.as_str()];
+    let status = rig.place.vc(words).finish()?.expect(0)?;
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout)?;
+    assert_eq!(status["state"], "running");
+    assert_eq!(status["annotations"]["c"], "4");
     let words = ["exec", id.as_str(), "echo", "from outside"];
     let said = rig.place.vc(words).finish()?.expect(0)?;
     assert_eq!(said.text(), "from outside\n");
