@@ -120,8 +120,8 @@ pub struct StandIn {
 
 impl StandIn {
     /// Takes over the descriptor 3, and 4 if it is open; leaves the file system of the host for what
-    /// the container has of it, which the program's last argument says: `view`. Call it once, first thing in the stand-in's
-    /// `main`, before anything else opens a descriptor or starts a thread.
+    /// the container has of it, which the program's last argument says: `view`. Call it once, first
+    /// thing in the stand-in's `main`, before anything else opens a descriptor or starts a thread.
     ///
     /// Errors: `Invalid` when the process was not started as a stand-in; those of [`View::enter`].
     /// What it was to stand for is killed when it ends.

@@ -1,6 +1,7 @@
 //! Processes in a container: signals, more of them, and lists.
 
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 use tracing::instrument;
 use virtcontainers_agent::ProcessRef;
 use virtcontainers_agent_proto::LIST_PROCESSES_FEATURE;
@@ -14,6 +15,7 @@ use crate::boot;
 use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::exec::{AttachedExec, ExecProcess, ExecRequest};
+use crate::options::ContainerIo;
 use crate::plan;
 use crate::runtime::Runtime;
 use crate::stand_in::Making;
@@ -137,7 +139,6 @@ impl Runtime {
             process,
             io,
         } = request;
-        let directory = self.host.layout.machine(id);
         let exec = Exec { container, process };
         let mut known = record.containers.iter();
         let known = known.find(|known| known.status.id == exec.container);
@@ -147,7 +148,7 @@ impl Runtime {
         let view = view.transpose()?.unwrap_or_default();
         let making = Making::prepare(&self.host.supervision, &io, &view)?;
         let entered = async {
-            let line = exec_stood_for(&directory, exec, io).await?;
+            let line = self.exec_line(id, exec, io).await?;
             let stand_in = self.start_stand_in(making, &record, line)?;
             match config.map(|config| cgroup::join(config, stand_in.pid)) {
                 // A short process may have ended, and its stand-in with it.
@@ -177,12 +178,32 @@ impl Runtime {
             process,
             io,
         } = request;
-        let directory = self.host.layout.machine(id);
         let entered = async {
-            let line = exec_stood_for(&directory, Exec { container, process }, io).await?;
+            let line = self.exec_line(id, Exec { container, process }, io).await?;
             AttachedExec::begin(line).await
         };
         entered.await.map_err(|error| error.of(id))
+    }
+
+    /// Has the supervisor start a process, and gives the stream on which its end is told.
+    async fn exec_line(
+        &self,
+        id: &SandboxId,
+        exec: Exec,
+        io: ContainerIo,
+    ) -> Result<UnixStream, Error> {
+        let directory = self.host.layout.machine(id);
+        let deadlines = self.deadlines();
+        // It gives up the guest itself after the first part.
+        let patience = deadlines.rpc + deadlines.lock;
+        let line = timeout(patience, exec_stood_for(&directory, exec, io)).await;
+        line.unwrap_or_else(|_| {
+            let message = format!(
+                "the supervisor of sandbox {id} did not answer within {} s; stop the sandbox",
+                patience.as_secs()
+            );
+            Err(Error::new(ErrorKind::Timeout, message))
+        })
     }
 
     /// Starts a stand-in that takes over `line` to the sandbox's supervisor.

@@ -11,7 +11,7 @@ use super::KILLED;
 use super::control::{Exec, Receiver, Report, Request, Sender};
 use super::inbox::{Desk, Guest, Wish, exits, watch};
 use crate::clock;
-use crate::error::{Context, Error, ErrorKind};
+use crate::error::{Context, Error};
 use crate::exec::{ExecProcess, ExecRequest};
 use crate::options::ContainerIo;
 
@@ -168,10 +168,8 @@ async fn attend(
                         tracing::debug!(%error, %process, signal, "not sent");
                     }
                 }
-                Ok(Some(_)) => {
-                    return Err(Error::new(ErrorKind::Invalid, "a stand-in spoke out of turn"));
-                }
-                Ok(None) | Err(_) => {
+                // Who speaks out of turn stands for nothing any more, either.
+                Ok(Some(_) | None) | Err(_) => {
                     if report.is_none() {
                         kill(guest, process).await;
                         // Its streams are carried to the end.
