@@ -9,5 +9,5 @@ mod plan;
 pub use backend::{Backend, Launched};
 pub use error::{Error, ErrorKind};
 pub use machine::{Machine, MachineEvent, MachineEvents, MachineExit, SavedMachine};
-pub use network::{NetworkDeviceHandoff, NetworkDevicePlan};
+pub use network::{Carrier, NetworkDeviceHandoff, NetworkDevicePlan};
 pub use plan::{Handoffs, MachinePlan, SharePlan};

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::{AgentEndpoint, ProcessIdentity};
+use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
-use crate::Error;
+use crate::{Error, ErrorKind, NetworkDeviceHandoff, NetworkDevicePlan};
+
+/// What a backend says that does not plug network devices.
+const NO_HOTPLUG: &str = "this hypervisor does not change the network devices of a running machine: have the interface \
+     in the namespace when the sandbox is created";
 
 /// A virtual machine whose CPUs have started.
 #[async_trait]
@@ -31,6 +35,35 @@ pub trait Machine: Send + Sync + Debug {
 
     /// Kills the monitor and its helpers at once. Succeeds on a machine that is gone.
     fn kill(&self) -> Result<(), Error>;
+
+    /// Gives the running machine one more network device. Gives where the guest finds it, if its
+    /// machine has a PCI bus.
+    ///
+    /// Every descriptor of `handoff` is the monitor's then, or closed. When the future is dropped
+    /// the device may be there or not: [`remove_network_device`](Self::remove_network_device) then.
+    ///
+    /// Errors: `Invalid` for a plan or a handoff that cannot be; `AlreadyExists` for a name that a
+    /// device has; `Unsupported` where [`network_hotplug`](virtcontainers_types::Capabilities) is
+    /// not declared; `Invalid` when there is no room; `Gone`, `Timeout`. Nothing of the device is
+    /// left on an error.
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        let _ = (device, handoff);
+        Err(Error::new(ErrorKind::Unsupported, NO_HOTPLUG))
+    }
+
+    /// Takes a network device from the running machine, and returns when the guest has let it go.
+    /// Succeeds when there is none of this name, also when half of it is there. Safe to drop and to
+    /// repeat.
+    ///
+    /// Errors: `Timeout` when the guest does not let it go, `Unsupported`, `Gone`.
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        let _ = id;
+        Err(Error::new(ErrorKind::Unsupported, NO_HOTPLUG))
+    }
 
     /// A new subscription to what the monitor reports from now on. Only the process that launched
     /// the machine has events; elsewhere `Unsupported`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::MacAddress;
@@ -15,7 +16,7 @@ const LARGEST_MTU: u32 = 65535;
 /// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
 const MOST_QUEUES: u16 = 256;
 
-/// A network device that a machine has when it starts.
+/// A network device of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkDevicePlan {
     /// Its name in the machine, by which it is found again: a letter, then letters, digits and
@@ -27,6 +28,28 @@ pub struct NetworkDevicePlan {
     pub mtu: u32,
     /// Pairs of queues.
     pub queues: u16,
+    /// What carries its frames.
+    #[serde(default)]
+    pub carrier: Carrier,
+}
+
+/// What carries the frames of a network device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carrier {
+    /// A tap or macvtap, whose descriptors are handed over.
+    #[default]
+    Tap,
+    /// A user-space switch (vhost-user).
+    VhostUser {
+        /// Where it listens, absolute.
+        socket: PathBuf,
+    },
+    /// A device of the host, bound to vfio-pci: the guest has the device itself.
+    Vfio {
+        /// Its address on the host's PCI bus: `0000:03:00.0`.
+        address: String,
+    },
 }
 
 /// What carries the frames of a network device.
@@ -34,7 +57,8 @@ pub struct NetworkDevicePlan {
 pub struct NetworkDeviceHandoff {
     /// The device's name in the plan.
     pub id: String,
-    /// A tap or macvtap, once for each pair of queues; with virtio headers (`IFF_VNET_HDR`).
+    /// A tap or macvtap, once for each pair of queues; with virtio headers (`IFF_VNET_HDR`). None
+    /// for another carrier.
     pub descriptors: Vec<OwnedFd>,
     /// The kernel's vhost-net, once for each pair of queues, or not at all.
     pub vhost: Vec<OwnedFd>,
@@ -78,7 +102,10 @@ impl MachinePlan {
 }
 
 impl NetworkDevicePlan {
-    fn check(&self) -> Result<(), Error> {
+    /// Refuses what no machine could have.
+    ///
+    /// Errors: `Invalid`.
+    pub fn check(&self) -> Result<(), Error> {
         let refuse = |why: String| {
             let message = format!("the network device {:?} cannot be: {why}", self.id);
             Err(Error::new(ErrorKind::Invalid, message))
@@ -119,17 +146,38 @@ impl Handoffs {
             let message = "the network devices that are handed over are not those of the plan";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        for (device, handoff) in plan.network_devices.iter().zip(&self.network_devices) {
-            let queues = usize::from(device.queues);
-            let (taps, vhost) = (handoff.descriptors.len(), handoff.vhost.len());
-            if taps != queues || (vhost != 0 && vhost != queues) {
-                let message = format!(
-                    "the network device {} has {queues} queues, and {taps} descriptors of a tap and \
-                     {vhost} of vhost-net",
-                    device.id
-                );
-                return Err(Error::new(ErrorKind::Invalid, message));
-            }
+        let pairs = plan.network_devices.iter().zip(&self.network_devices);
+        pairs
+            .map(|(device, handoff)| handoff.check(device))
+            .collect::<Result<_, _>>()
+    }
+}
+
+impl NetworkDeviceHandoff {
+    /// That this is what carries the frames of `device`: for a backend's
+    /// [`add_network_device`](crate::Machine::add_network_device), before any effect.
+    ///
+    /// Errors: `Invalid`.
+    pub fn check(&self, device: &NetworkDevicePlan) -> Result<(), Error> {
+        if self.id != device.id {
+            let message = format!(
+                "the network device {} is handed over in place of {}",
+                self.id, device.id
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let queues = match device.carrier {
+            Carrier::Tap => usize::from(device.queues),
+            Carrier::VhostUser { .. } | Carrier::Vfio { .. } => 0,
+        };
+        let (taps, vhost) = (self.descriptors.len(), self.vhost.len());
+        if taps != queues || (vhost != 0 && vhost != queues) {
+            let message = format!(
+                "the network device {} needs {queues} descriptors, and has {taps} of a tap and \
+                 {vhost} of vhost-net",
+                device.id
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
         }
         Ok(())
     }

@@ -36,6 +36,8 @@ pub struct Nic {
     pub mtu: u32,
     /// How many pairs of queues it has.
     pub queues: u16,
+    /// What carries its frames.
+    pub connection: Connection,
     /// A tap, or the device of a macvtap, once for each pair of queues; with virtio headers
     /// (`IFF_VNET_HDR`), not blocking, closed on exec. A tap goes when all copies are closed.
     pub descriptors: Vec<OwnedFd>,
@@ -159,6 +161,7 @@ fn connect(
         mac: endpoint.mac,
         mtu: endpoint.mtu,
         queues: endpoint.queues,
+        connection: endpoint.connection.clone(),
         descriptors,
         vhost,
     })

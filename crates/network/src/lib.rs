@@ -21,7 +21,7 @@ pub mod view;
 mod watch;
 
 pub use apply::{Applied, Nic, apply};
-pub use config::{Config, Model, RateLimit};
+pub use config::Config;
 pub use create::{create_namespace, create_namespace_in};
 pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};
@@ -30,6 +30,7 @@ pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, plan};
 pub use scan::scan;
 pub use undo::{OWNER, Undo, VERSION, undo, undo_all};
 pub use view::View;
+pub use virtcontainers_types::{NetworkModel as Model, RateLimit};
 pub use watch::{Watch, scan_until, watch};
 
 /// Where network namespaces have their names, by the convention of `ip-netns(8)`.

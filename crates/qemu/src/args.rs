@@ -175,6 +175,7 @@ fn network(args: &mut Args, device: &NetworkDevicePlan, descriptors: &NetworkDes
         mac,
         mtu,
         queues,
+        carrier: _,
     } = device;
     let taps = list(&descriptors.taps);
     let several = *queues > 1;

@@ -83,8 +83,8 @@ fn config(id: &SandboxId) -> SandboxConfig {
             start: AgentStart::Polled,
         },
         network: NetworkConfig {
-            namespace: None,
             disabled: true,
+            ..NetworkConfig::default()
         },
         lifetime: Lifetime::Explicit,
         containers: vec![container],

@@ -92,6 +92,8 @@ pub struct Record {
     pub guest: Option<GuestFacts>,
     /// What the backend needs to adopt the machine, once there is one.
     pub machine: Option<Blob>,
+    /// How the runtime connected the machine to its network, while there is one.
+    pub network: Option<Blob>,
     /// What the runtime decided before the first effect.
     pub plan: Option<Blob>,
     /// What the caller asked for, without containers and annotations: they are in the fields above.
@@ -141,6 +143,7 @@ impl Record {
                 .collect::<Result<_, _>>()?,
             guest: None,
             machine: None,
+            network: None,
             plan: None,
             config: Stored::encode(config)?,
         })

@@ -25,8 +25,8 @@ pub fn sandbox(id: SandboxId, containers: Vec<ContainerConfig>) -> SandboxConfig
             start: AgentStart::Polled,
         },
         network: NetworkConfig {
-            namespace: None,
             disabled: true,
+            ..NetworkConfig::default()
         },
         lifetime: Lifetime::Explicit,
         containers,

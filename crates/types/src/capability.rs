@@ -13,10 +13,10 @@ pub struct Capabilities {
     pub adopt: bool,
     /// Block devices can be attached while the machine runs.
     pub block_hotplug: bool,
-    /// How many network devices a machine can have when it starts.
+    /// How many network devices a machine can have at a time.
     #[serde(default)]
     pub network_devices: u8,
-    /// Network devices can be attached while the machine runs.
+    /// Network devices can be attached and detached while the machine runs.
     pub network_hotplug: bool,
     /// A sandbox may name another program for its machine, and further arguments for it.
     pub own_program: bool,

@@ -3,13 +3,16 @@
 //! Values here are already valid; they are stored with the sandbox and never change.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use crate::{CgroupPath, ContainerId, Error, Mebibytes, SandboxId, VcpuCount};
+use crate::{
+    CgroupPath, ContainerId, Error, Mebibytes, NetworkModel, RateLimit, SandboxId, VcpuCount,
+};
 
 /// Everything needed to make a sandbox, and to make it again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +102,7 @@ pub enum AgentStart {
 }
 
 /// Where the virtual machine's network is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkConfig {
     /// A namespace that exists; one is made for the sandbox when absent.
     pub namespace: Option<PathBuf>,
@@ -107,6 +110,53 @@ pub struct NetworkConfig {
     /// beside it is refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
+    /// The sandbox was promised a network: when its containers are started and no interface has
+    /// appeared in its namespace, that is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// How frames get from the namespace's interfaces to the machine.
+    #[serde(default)]
+    pub model: NetworkModel,
+    /// Queues of each interface; one for each CPU when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<NonZeroU16>,
+    /// Use the kernel's vhost-net for the data path where the host has it.
+    #[serde(default = "yes")]
+    pub vhost: bool,
+    /// The rate of every interface that `rates` does not name.
+    #[serde(default)]
+    pub rate: RateLimit,
+    /// The rates of single interfaces, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, RateLimit>,
+    /// Sockets of user-space switches (vhost-user), by the name of the interface that carries the
+    /// addresses of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vhost_user: BTreeMap<String, PathBuf>,
+    /// Lines of the guest's `resolv.conf`(5); it keeps its own when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<String>,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            namespace: None,
+            disabled: false,
+            required: false,
+            model: NetworkModel::default(),
+            queues: None,
+            vhost: yes(),
+            rate: RateLimit::default(),
+            rates: BTreeMap::new(),
+            vhost_user: BTreeMap::new(),
+            dns: Vec::new(),
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// When the sandbox ends by itself.

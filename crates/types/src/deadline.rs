@@ -20,6 +20,9 @@ pub struct Deadlines {
     pub delete: Duration,
     /// Waiting for another process to release the sandbox.
     pub lock: Duration,
+    /// Waiting for an interface that the sandbox was promised.
+    #[serde(default = "Deadlines::network")]
+    pub network: Duration,
 }
 
 impl Deadlines {
@@ -36,7 +39,12 @@ impl Deadlines {
             stop_machine: Duration::from_secs(3),
             delete: Duration::from_secs(15),
             lock: Duration::from_secs(10),
+            network: Self::network(),
         }
+    }
+
+    const fn network() -> Duration {
+        Duration::from_secs(5)
     }
 
     /// Every deadline times `factor`. A factor that is not finite and positive counts as 1.
@@ -55,6 +63,7 @@ impl Deadlines {
             stop_machine: scale(self.stop_machine),
             delete: scale(self.delete),
             lock: scale(self.lock),
+            network: scale(self.network),
         }
     }
 }

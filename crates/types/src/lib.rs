@@ -43,7 +43,7 @@ pub use id::{ContainerId, ExecId, SandboxId};
 pub use lifecycle::{Command, ContainerState, Decision, Fact, Input, SandboxState, decide};
 pub use linux_capabilities::{CapabilityName, LinuxCapabilities};
 pub use list::{Sockets, SpaceList, Volumes};
-pub use network::{Interface, Neighbor, Route};
+pub use network::{Interface, Neighbor, NetworkModel, RateLimit, Route};
 pub use oci_spec::runtime::LinuxResources as Resources;
 pub use pci::PciPath;
 pub use precondition::{LockKind, Operation, Refusal, check};

@@ -6,6 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::{IpAddress, IpFamily, MacAddress, PciPath};
 
+/// How frames get from an interface of the sandbox's namespace to its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkModel {
+    /// A tap, and traffic filters that redirect every frame between it and the interface.
+    #[default]
+    TcFilter,
+    /// A macvtap on the interface, in passthru mode.
+    MacVtap,
+    /// A tap and the interface as the two ports of a bridge.
+    Bridged,
+    /// No connection.
+    None,
+}
+
+/// How many bytes a second an interface carries; unlimited where absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimit {
+    /// To the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<u64>,
+    /// From the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<u64>,
+}
+
 /// A network interface of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {

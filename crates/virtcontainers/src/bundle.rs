@@ -100,6 +100,7 @@ fn network(spec: &Spec) -> NetworkConfig {
     NetworkConfig {
         namespace: entry.and_then(path),
         disabled: entry.is_none(),
+        ..NetworkConfig::default()
     }
 }
 

@@ -7,7 +7,7 @@ use virtcontainers_types::{
 };
 
 use super::{NetworkDeviceHandoff, NetworkDevicePlan};
-use crate::{Handoffs, MachinePlan};
+use crate::{Carrier, Handoffs, MachinePlan};
 
 fn device(number: u8) -> NetworkDevicePlan {
     NetworkDevicePlan {
@@ -15,6 +15,7 @@ fn device(number: u8) -> NetworkDevicePlan {
         mac: MacAddress([2, 0, 0, 0, 0, number]),
         mtu: 1500,
         queues: 1,
+        carrier: Carrier::Tap,
     }
 }
 

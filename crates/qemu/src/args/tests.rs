@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use virtcontainers_hypervisor::{MachinePlan, NetworkDevicePlan, SharePlan};
+use virtcontainers_hypervisor::{Carrier, MachinePlan, NetworkDevicePlan, SharePlan};
 use virtcontainers_types::{
     BootConfig, Deadlines, GuestRoot, MacAddress, Mebibytes, SandboxId, VcpuCount,
 };
@@ -158,6 +158,7 @@ fn network_devices_with_one_queue_and_with_several() {
         mac: MacAddress([2, 0, 0x5e, 0x10, 0, number]),
         mtu,
         queues,
+        carrier: Carrier::Tap,
     };
     let plan = MachinePlan {
         network_devices: vec![device(2, 1500, 1), device(3, 9000, 4), device(7, 1400, 1)],

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::thread::UnshareFlags;
 use virtcontainers_hypervisor::{
-    Backend, ErrorKind, Handoffs, NetworkDeviceHandoff, NetworkDevicePlan,
+    Backend, Carrier, ErrorKind, Handoffs, NetworkDeviceHandoff, NetworkDevicePlan,
 };
 use virtcontainers_types::MacAddress;
 
@@ -58,6 +58,7 @@ fn device(id: &str, last: u8, queues: u16) -> NetworkDevicePlan {
         mac: MacAddress([2, 0, 0x5e, 0, 0, last]),
         mtu: 1400,
         queues,
+        carrier: Carrier::Tap,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::num::NonZeroU16;
 
 use virtcontainers_agent::AgentPort;
-use virtcontainers_hypervisor::{NetworkDeviceHandoff, NetworkDevicePlan};
-use virtcontainers_network::{self as network, Config, Guest, Nic};
+use virtcontainers_hypervisor::{Carrier, NetworkDeviceHandoff, NetworkDevicePlan};
+use virtcontainers_network::{self as network, Config, Connection, Guest, Nic};
 use virtcontainers_types::VcpuCount;
 
 use super::Job;
@@ -72,6 +72,7 @@ fn device(number: u32, nic: Nic) -> (NetworkDevicePlan, NetworkDeviceHandoff) {
         mac: nic.mac,
         mtu: nic.mtu,
         queues: nic.queues,
+        carrier: carrier(nic.connection),
     };
     let handoff = NetworkDeviceHandoff {
         id,
@@ -79,6 +80,14 @@ fn device(number: u32, nic: Nic) -> (NetworkDevicePlan, NetworkDeviceHandoff) {
         vhost: nic.vhost,
     };
     (plan, handoff)
+}
+
+fn carrier(connection: Connection) -> Carrier {
+    match connection {
+        Connection::Tap { .. } | Connection::MacVtap { .. } => Carrier::Tap,
+        Connection::Vfio { address } => Carrier::Vfio { address },
+        Connection::VhostUser { socket } => Carrier::VhostUser { socket },
+    }
 }
 
 /// Has the guest's agent give the interfaces their names and addresses, then routes and neighbours.

@@ -243,8 +243,8 @@ impl Stage {
     pub(crate) fn sandbox(&self, lifetime: Lifetime) -> SandboxConfig {
         SandboxConfig {
             network: NetworkConfig {
-                namespace: None,
                 disabled: self.setting != Setting::Shared,
+                ..NetworkConfig::default()
             },
             lifetime,
             ..sample::sandbox(self.id(), vec![self.container(self.first())])

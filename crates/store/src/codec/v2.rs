@@ -53,6 +53,8 @@ struct HeadRef<'a> {
     guest: Option<&'a GuestFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     machine: Option<&'a Blob>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<&'a Blob>,
     parts: Parts,
 }
 
@@ -79,6 +81,8 @@ pub(super) struct Head {
     guest: Option<GuestFacts>,
     #[serde(default)]
     machine: Option<Blob>,
+    #[serde(default)]
+    network: Option<Blob>,
     parts: Parts,
 }
 
@@ -132,6 +136,7 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
         containers: record.containers.iter().map(|one| &one.status).collect(),
         guest: record.guest.as_ref(),
         machine: record.machine.as_ref(),
+        network: record.network.as_ref(),
         parts: Parts {
             containers: record
                 .containers
@@ -238,6 +243,7 @@ impl Head {
                 .collect(),
             guest: self.guest,
             machine: self.machine,
+            network: self.network,
             plan: plan.map_err(|_| Damage::Parts)?,
             config: Stored::from_text(config.into()),
         })

@@ -86,6 +86,7 @@ fn the_network_is_the_namespace_of_the_specification() {
         let expected = NetworkConfig {
             namespace: path.map(PathBuf::from),
             disabled,
+            ..NetworkConfig::default()
         };
         assert_eq!(sandbox.network, expected, "{namespaces}");
     }

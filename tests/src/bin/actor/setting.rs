@@ -73,8 +73,8 @@ impl Setting {
         let first = ContainerId::new(self.id.as_str())?;
         Ok(SandboxConfig {
             network: NetworkConfig {
-                namespace: None,
                 disabled: self.rootfs.is_none(),
+                ..NetworkConfig::default()
             },
             annotations,
             ..sample::sandbox(self.id.clone(), vec![self.container(&first)])

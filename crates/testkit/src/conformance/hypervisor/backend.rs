@@ -1,6 +1,6 @@
 //! What a backend promises before it launches anything.
 
-use virtcontainers_hypervisor::{ErrorKind, NetworkDevicePlan, SharePlan};
+use virtcontainers_hypervisor::{Carrier, ErrorKind, NetworkDevicePlan, SharePlan};
 use virtcontainers_types::MacAddress;
 
 use super::stage::{Stage, done, refused, text};
@@ -131,6 +131,7 @@ fn network_device(number: u8) -> NetworkDevicePlan {
         mac: MacAddress([2, 0, 0, 0, 0, number]),
         mtu: 1500,
         queues: 1,
+        carrier: Carrier::Tap,
     }
 }
 
