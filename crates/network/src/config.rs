@@ -5,7 +5,22 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::{NetworkModel as Model, RateLimit};
+use virtcontainers_types::{IpAddress, NetworkModel as Model, RateLimit};
+
+/// What a guest has of an interface in the place of what the link has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Override {
+    /// Its name in the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its addresses; the link's own when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddress>,
+    /// Its largest packet, in bytes: at most the link's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+}
 
 /// How a machine is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +37,14 @@ pub struct Config {
     /// Connect these interfaces alone, by name: for one that is added to a running machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<BTreeSet<String>>,
+    /// The interfaces that the machine has already, by name: they are not planned again, and count
+    /// for room, names, hardware addresses and the choice of routes.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub connected: BTreeSet<String>,
+    /// What the guest has of single interfaces in the place of what they have, by their name in the
+    /// namespace.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, Override>,
     /// The rate of every interface that `limits` does not name.
     pub limit: RateLimit,
     /// The rates of single interfaces, by name.
@@ -39,6 +62,8 @@ impl Default for Config {
             vhost: true,
             max_interfaces: 16,
             only: None,
+            connected: BTreeSet::new(),
+            overrides: BTreeMap::new(),
             limit: RateLimit::default(),
             limits: BTreeMap::new(),
             vhost_user: BTreeMap::new(),

@@ -21,7 +21,7 @@ pub mod view;
 mod watch;
 
 pub use apply::{Applied, Nic, apply};
-pub use config::Config;
+pub use config::{Config, Override};
 pub use create::{create_namespace, create_namespace_in};
 pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};

@@ -49,6 +49,8 @@ pub(crate) struct Job<'a> {
     pub(crate) die_with_thread: bool,
     /// The thread by which this process is seen, when that is another.
     pub(crate) front: Option<&'a Front>,
+    /// The containers are started at once.
+    pub(crate) starts: bool,
     /// How long the guest may take until its agent answers.
     pub(crate) limit: Duration,
 }
@@ -120,6 +122,7 @@ async fn attempt(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure
     shared.run_hooks(job).await?;
     let shared = shared
         .connect_network(job)
+        .await
         .map_err(BootFailure::at(Phase::Share))?;
     lap.completed(Phase::Share);
     let launched = shared.launch(job).await?;

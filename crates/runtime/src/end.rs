@@ -40,6 +40,7 @@ fn ended(record: &Record, inputs: &[Input], exits: &Exits) -> Record {
     }
     record.supervisor = None;
     record.machine = None;
+    record.network = None;
     for container in record.containers.iter_mut().map(|known| &mut known.status) {
         if container.state != ContainerState::Stopped {
             let status = exits.get(&container.id).copied();

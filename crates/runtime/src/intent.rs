@@ -10,6 +10,7 @@ use virtcontainers_store::{Ledger, Record};
 use virtcontainers_types::{ContainerId, UndoEntry};
 
 use crate::error::{Context, Error};
+use crate::network::AttachedDevice;
 use crate::undo::{Effect, own_effect};
 
 /// More settled intents than these are not kept in a ledger: each operation reads them all, and to
@@ -36,6 +37,10 @@ pub(crate) enum Intent {
     ResumeContainer(ContainerId),
     /// A container gets other limits; it gets those of the record again.
     UpdateContainer(ContainerId),
+    /// An interface is connected to the machine; taken back.
+    AddInterface(Box<AttachedDevice>),
+    /// An interface is taken from the machine; carried on with.
+    RemoveInterface(Box<AttachedDevice>),
 }
 
 /// An intent with its number.

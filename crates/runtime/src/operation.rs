@@ -7,6 +7,7 @@ mod create;
 mod freeze;
 mod guest;
 mod hooked;
+mod interface;
 mod limits;
 mod network;
 mod pause;

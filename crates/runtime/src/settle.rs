@@ -8,6 +8,7 @@ use virtcontainers_types::{ContainerId, ContainerState, ExitStatus, SandboxState
 use crate::cgroup;
 use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent, Numbered};
+use crate::network::Attached;
 use crate::runtime::Runtime;
 
 /// The status of a process that SIGKILL ended.
@@ -44,7 +45,7 @@ impl Runtime {
         }
         if live {
             for Numbered { intent, .. } in pending.intents.iter().rev() {
-                match self.take_back(lease.record(), intent).await {
+                match self.take_back(lease, intent).await {
                     Ok(()) => {}
                     // There is nothing to take back from; nobody else will say so while we hold the
                     // lease.
@@ -63,8 +64,13 @@ impl Runtime {
         }
         let mut record = lease.record().clone();
         for Numbered { intent, .. } in &pending.intents {
-            if let Intent::StartContainer(container) = intent {
-                killed(&mut record, container);
+            match intent {
+                Intent::StartContainer(container) => killed(&mut record, container),
+                Intent::RemoveInterface(device) if live => {
+                    let attached = Attached::of(&record)?.without(&device.id);
+                    record.network = Some(attached.to_blob()?);
+                }
+                _ => {}
             }
         }
         record.settled = last;
@@ -73,7 +79,8 @@ impl Runtime {
             .during(|| format!("cannot store sandbox {id}"))
     }
 
-    async fn take_back(&self, record: &Record, intent: &Intent) -> Result<(), Error> {
+    async fn take_back(&self, lease: &Lease, intent: &Intent) -> Result<(), Error> {
+        let record = lease.record();
         match intent {
             // Without a machine there is nothing to stop.
             Intent::Stop => Ok(()),
@@ -99,6 +106,9 @@ impl Runtime {
                     Some(limits) => self.apply_limits(record, limits).await,
                     None => Ok(()),
                 }
+            }
+            Intent::AddInterface(device) | Intent::RemoveInterface(device) => {
+                self.unplug(lease, device).await
             }
         }
     }

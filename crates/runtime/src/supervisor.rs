@@ -230,10 +230,11 @@ impl Session<'_> {
             ledger,
             die_with_thread: matches!(hosting, Hosting::Process),
             front: front.as_ref(),
+            starts: begin.start,
             limit: begin.plan.machine.deadlines.boot,
         };
         // On the heap, where it takes no room once it is over.
-        let mut booting = Box::pin(boot_and_start(job, begin.start, &progress));
+        let mut booting = Box::pin(boot_and_start(job, &progress));
         let booted = loop {
             tokio::select! {
                 biased;
@@ -259,6 +260,7 @@ impl Session<'_> {
                 let up = Up {
                     machine: ready.machine.save(),
                     facts: ready.facts.clone(),
+                    network: ready.attached.clone(),
                 };
                 tell(creator, Report::Up(up)).await;
                 Ok(ready)
@@ -268,11 +270,7 @@ impl Session<'_> {
     }
 }
 
-async fn boot_and_start(
-    job: Job<'_>,
-    start: bool,
-    progress: &Progress,
-) -> Result<Ready, BootFailure> {
+async fn boot_and_start(job: Job<'_>, progress: &Progress) -> Result<Ready, BootFailure> {
     let ready = boot::boot(job, progress).await?;
     // The guest has made the places by now where volumes are mounted.
     show_files(job).map_err(|error| BootFailure {
@@ -280,7 +278,7 @@ async fn boot_and_start(
         error,
         exit: None,
     })?;
-    if start {
+    if job.starts {
         let since = Instant::now();
         for container in &job.config.containers {
             let started = ready.agent.start_container(&container.id).await;

@@ -241,6 +241,8 @@ pub struct Summary {
     pub guest: Option<GuestFacts>,
     /// What the backend needs to adopt the machine, once there is one.
     pub machine: Option<Blob>,
+    /// How the runtime connected the machine to its network, while there is one.
+    pub network: Option<Blob>,
 }
 
 impl From<Record> for Summary {
@@ -262,6 +264,7 @@ impl From<Record> for Summary {
             containers: statuses.collect(),
             guest: record.guest,
             machine: record.machine,
+            network: record.network,
         }
     }
 }

@@ -43,7 +43,10 @@ pub use id::{ContainerId, ExecId, SandboxId};
 pub use lifecycle::{Command, ContainerState, Decision, Fact, Input, SandboxState, decide};
 pub use linux_capabilities::{CapabilityName, LinuxCapabilities};
 pub use list::{Sockets, SpaceList, Volumes};
-pub use network::{Interface, Neighbor, NetworkModel, RateLimit, Route};
+pub use network::{
+    ConnectedInterface, Interface, Neighbor, NetworkModel, NetworkStatus, RateLimit, Route,
+    SkippedInterface,
+};
 pub use oci_spec::runtime::LinuxResources as Resources;
 pub use pci::PciPath;
 pub use precondition::{LockKind, Operation, Refusal, check};

@@ -59,6 +59,41 @@ pub struct Interface {
     pub link_type: String,
 }
 
+/// How a machine is connected to its network namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// The interfaces that the machine has.
+    pub interfaces: Vec<ConnectedInterface>,
+    /// The interfaces of the namespace that it has not.
+    pub skipped: Vec<SkippedInterface>,
+    /// What the guest does not have as the namespace has it, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// An interface of the namespace that the machine has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectedInterface {
+    /// Its name in the namespace.
+    pub link: String,
+    /// What it is there: `veth`, `macvlan`, …
+    pub kind: String,
+    /// What carries its frames to the machine: `tap`, `macvtap`, `vfio` or `vhost-user`.
+    pub carrier: String,
+    /// The name of its device in the machine.
+    pub device: String,
+    /// What the guest was told.
+    pub interface: Interface,
+}
+
+/// An interface of the namespace that the machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedInterface {
+    /// Its name in the namespace.
+    pub link: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A route of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {

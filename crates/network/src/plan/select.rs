@@ -43,6 +43,9 @@ pub(super) fn select<'a>(view: &'a View, config: &Config) -> Result<Selection<'a
         if wanted.is_some_and(|only| !only.contains(&link.name)) {
             continue;
         }
+        if config.connected.contains(&link.name) {
+            continue;
+        }
         if let Some(reason) = why_not(view, config, link) {
             if wanted.is_some() {
                 let message = format!("cannot connect the interface {}: it {reason}", link.name);

@@ -15,6 +15,7 @@ use super::share::GuestContainer;
 use super::{BootFailure, Job, Phase};
 use crate::Agent;
 use crate::error::{Context, Error, ErrorKind};
+use crate::network::Attached;
 
 /// The machine runs and its agent serves.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct Connected {
     pub(super) agent: Agent,
     pub(super) containers: Vec<GuestContainer>,
     pub(super) guest: Guest,
+    pub(super) attached: Attached,
 }
 
 /// A machine that runs, and is killed when its owner is dropped.
@@ -57,6 +59,7 @@ impl Launched {
             announcement,
             containers,
             guest,
+            attached,
         } = self;
         let started = machine.start().await;
         let machine = started.map_err(|error| BootFailure::of_machine(Phase::Guest, job, error))?;
@@ -66,7 +69,7 @@ impl Launched {
                 let agent = reached
                     .during(|| unreachable_agent(job))
                     .map_err(BootFailure::at(Phase::Guest))?;
-                Ok(Connected { namespace, daemon, machine, agent, containers, guest })
+                Ok(Connected { namespace, daemon, machine, agent, containers, guest, attached })
             }
             exit = machine.wait() => Err(lost(Phase::Guest, exit)),
             exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Guest, exit)),

@@ -11,6 +11,7 @@ use super::network::Network;
 use super::share::{GuestContainer, Shared};
 use super::{BootFailure, Job, Phase};
 use crate::error::{Context, Error, ErrorKind};
+use crate::network::Attached;
 use crate::supervisor::console;
 use virtcontainers_network::{Guest, Namespace};
 use virtcontainers_share::Daemon;
@@ -24,6 +25,7 @@ pub(super) struct Launched {
     pub(super) announcement: Option<AnnounceListener>,
     pub(super) containers: Vec<GuestContainer>,
     pub(super) guest: Guest,
+    pub(super) attached: Attached,
 }
 
 impl Shared {
@@ -39,6 +41,7 @@ impl Shared {
             devices,
             handoffs: network_devices,
             guest,
+            attached,
         } = network;
         let handoffs = Handoffs {
             network_devices,
@@ -53,7 +56,7 @@ impl Shared {
             launched = launch => {
                 let machine = launched
                     .map_err(|error| BootFailure::of_machine(Phase::Launch, job, error))?;
-                Ok(Launched { namespace, daemon, machine, announcement, containers, guest })
+                Ok(Launched { namespace, daemon, machine, announcement, containers, guest, attached })
             }
             exit = daemon_exit(daemon.as_deref()) => Err(lost(Phase::Launch, exit)),
         }

@@ -1,19 +1,14 @@
 //! The network of the machine: what is in its namespace becomes its own.
 
-use std::num::NonZeroU16;
+use std::sync::Arc;
 
-use virtcontainers_agent::AgentPort;
-use virtcontainers_hypervisor::{Carrier, NetworkDeviceHandoff, NetworkDevicePlan};
-use virtcontainers_network::{self as network, Config, Connection, Guest, Nic};
-use virtcontainers_types::VcpuCount;
+use virtcontainers_hypervisor::{NetworkDeviceHandoff, NetworkDevicePlan};
+use virtcontainers_network::{self as network, Guest, Namespace, Plan};
 
 use super::Job;
 use super::share::Shared;
 use crate::error::{Context, Error};
-use crate::guest_network;
-
-/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
-const MOST_QUEUES: u16 = 256;
+use crate::network::{Attached, await_interface, decide, devices};
 
 /// What the machine and its guest get of the namespace; nothing when there is nothing in it.
 #[derive(Debug, Default)]
@@ -24,93 +19,53 @@ pub(super) struct Network {
     pub(super) handoffs: Vec<NetworkDeviceHandoff>,
     /// For the guest's agent.
     pub(super) guest: Guest,
+    /// For the record.
+    pub(super) attached: Attached,
 }
 
 impl Shared {
     /// Connects the interfaces that are in the namespace now. Blocks for some milliseconds for each.
-    pub(super) fn connect_network(mut self, job: Job<'_>) -> Result<Self, Error> {
+    pub(super) async fn connect_network(mut self, job: Job<'_>) -> Result<Self, Error> {
         let Some(namespace) = &self.namespace else {
             return Ok(self);
         };
         let id = &job.config.id;
-        let config = Config {
-            // A queue for each CPU, so that none waits for another's.
-            queues: queues(job.config.vcpus),
-            max_interfaces: job.host.backend.capabilities().network_devices.into(),
-            ..Config::default()
-        };
-        let connected = network::scan(namespace)
-            .and_then(|view| network::plan(&view, &config))
-            .and_then(|plan| {
-                for note in &plan.notes {
-                    tracing::warn!(sandbox = %id, note, "the guest's network differs");
-                }
-                network::apply(&plan, namespace, job.ledger)
-            });
-        let connected =
-            connected.during(|| format!("cannot connect the network of sandbox {id}"))?;
-        let numbered = (0_u32..).zip(connected.for_machine);
-        let (devices, handoffs) = numbered.map(|(number, nic)| device(number, nic)).unzip();
+        let failed = || format!("cannot connect the network of sandbox {id}");
+        let plan = look(job, namespace).await?;
+        for note in &plan.notes {
+            tracing::warn!(sandbox = %id, note, "the guest's network differs");
+        }
+        let connected = network::apply(&plan, namespace, job.ledger).during(failed)?;
+        let mut attached = Attached::default();
+        let new = attached.planned(&plan);
+        let (devices, handoffs) = devices(&new, connected.for_machine);
+        attached.devices.extend(new);
+        attached.say(plan, true);
         self.network = Network {
             devices,
             handoffs,
             guest: connected.for_guest,
+            attached,
         };
         Ok(self)
     }
 }
 
-fn queues(vcpus: VcpuCount) -> NonZeroU16 {
-    let count = u16::try_from(vcpus.count()).unwrap_or(MOST_QUEUES);
-    NonZeroU16::new(count.min(MOST_QUEUES)).unwrap_or(NonZeroU16::MIN)
-}
-
-fn device(number: u32, nic: Nic) -> (NetworkDevicePlan, NetworkDeviceHandoff) {
-    let id = format!("net{number}");
-    let plan = NetworkDevicePlan {
-        id: id.clone(),
-        mac: nic.mac,
-        mtu: nic.mtu,
-        queues: nic.queues,
-        carrier: carrier(nic.connection),
-    };
-    let handoff = NetworkDeviceHandoff {
-        id,
-        descriptors: nic.descriptors,
-        vhost: nic.vhost,
-    };
-    (plan, handoff)
-}
-
-fn carrier(connection: Connection) -> Carrier {
-    match connection {
-        Connection::Tap { .. } | Connection::MacVtap { .. } => Carrier::Tap,
-        Connection::Vfio { address } => Carrier::Vfio { address },
-        Connection::VhostUser { socket } => Carrier::VhostUser { socket },
+/// Decides by what is there. An interface that was promised is waited for when it cannot come later:
+/// the containers start at once, or nothing is plugged into a running machine.
+async fn look(job: Job<'_>, namespace: &Namespace) -> Result<Plan, Error> {
+    let config = Arc::new(job.config.clone());
+    let failed = || format!("cannot connect the network of sandbox {}", config.id);
+    let capabilities = job.host.backend.capabilities();
+    let view = network::scan(namespace).during(failed)?;
+    let none = Attached::default();
+    let plan = decide(&view, &config, &capabilities, &none).during(failed)?;
+    let last_chance = job.starts || !capabilities.network_hotplug;
+    match plan.endpoints.is_empty() && config.network.required && last_chance {
+        true => {
+            let deadline = job.plan.machine.deadlines.network;
+            await_interface(namespace, &config, capabilities, deadline).await
+        }
+        false => Ok(plan),
     }
-}
-
-/// Has the guest's agent give the interfaces their names and addresses, then routes and neighbours.
-pub(super) async fn set_up(agent: &dyn AgentPort, guest: Guest) -> Result<(), Error> {
-    let failed = || "the guest cannot set up its network".to_owned();
-    let Guest {
-        interfaces,
-        routes,
-        neighbors,
-    } = guest;
-    for interface in interfaces {
-        let name = interface.name.clone();
-        let wanted = guest_network::interface_to_guest(interface);
-        let updated = agent.update_interface(wanted).await;
-        updated.during(|| format!("the guest cannot set up the interface {name}"))?;
-    }
-    if !routes.is_empty() {
-        let routes = guest_network::to_guest(routes);
-        agent.update_routes(routes).await.during(failed)?;
-    }
-    if !neighbors.is_empty() {
-        let neighbors = guest_network::neighbors_to_guest(neighbors);
-        agent.add_arp_neighbors(neighbors).await.during(failed)?;
-    }
-    Ok(())
 }

@@ -14,12 +14,12 @@ use virtcontainers_types::{GuestFacts, SandboxConfig};
 
 use super::connect::{Connected, RunningMachine};
 use super::launch::{daemon_ended, daemon_exit, lost};
-use super::network;
 use super::share::GuestContainer;
 use super::source::shared_memory_of;
 use super::{BootFailure, Job, Lap, Phase, volumes};
 use crate::Agent;
 use crate::error::{Context, Error, of_command};
+use crate::network::{self, Attached};
 
 /// How long the end of the machine may be seen after that of its helper, and still be its cause.
 const CAUSE_WINDOW: Duration = Duration::from_millis(500);
@@ -30,6 +30,7 @@ pub(crate) struct Ready {
     pub(crate) machine: RunningMachine,
     pub(crate) agent: Agent,
     pub(crate) facts: GuestFacts,
+    pub(crate) attached: Attached,
     daemon: Option<Arc<Daemon>>,
     _namespace: Option<Namespace>,
 }
@@ -63,6 +64,7 @@ impl Connected {
             agent,
             containers,
             guest,
+            attached,
         } = self;
         let set_up = async {
             let details = create_sandbox(job, &*agent)
@@ -90,6 +92,7 @@ impl Connected {
             machine,
             agent,
             facts,
+            attached,
             daemon,
             _namespace: namespace,
         })
@@ -106,6 +109,7 @@ async fn create_sandbox(job: Job<'_>, agent: &dyn AgentPort) -> Result<GuestDeta
             .clone()
             .unwrap_or_else(|| id.to_string()),
         sandbox_id: id.to_string(),
+        dns: job.config.network.dns.clone(),
         storages: storages(job.plan.machine.share.is_some(), shared_memory),
         ..CreateSandboxRequest::default()
     };

@@ -148,6 +148,11 @@ impl Runtime {
     ) -> Result<ContainerStatus, Error> {
         let operation = Operation::StartContainer;
         let mut lease = self.exclusive(operation, id, Some(container)).await?;
+        if lease.record().state == SandboxState::Ready {
+            self.catch_up(&mut lease)
+                .await
+                .map_err(|error| error.of(id))?;
+        }
         let agent = self.connect_agent(lease.record()).await?;
         let intent = Intent::StartContainer(container.clone());
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;

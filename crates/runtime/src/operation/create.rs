@@ -13,6 +13,7 @@ use virtcontainers_types::{
 use crate::boot::Phase;
 use crate::clock;
 use crate::error::{Context, Error, ErrorKind};
+use crate::network::Attached;
 use crate::options::{ContainerIo, CreateOptions, Progress};
 use crate::plan::{self, SandboxPlan};
 use crate::recover::make_machine_directory;
@@ -152,7 +153,7 @@ impl Runtime {
         progress.completed(Phase::Supervisor, clock.elapsed());
         let identity = starting.identity;
         let (up, held) = starting.up(progress).await?;
-        let record = up_record(lease.record(), identity, up, start);
+        let record = up_record(lease.record(), identity, up, start)?;
         Self::commit(lease, record)?;
         if start {
             self.run_poststart(lease, |_| true).await;
@@ -162,7 +163,12 @@ impl Runtime {
 }
 
 /// The record of a sandbox that came up.
-fn up_record(record: &Record, supervisor: ProcessIdentity, up: Up, started: bool) -> Record {
+fn up_record(
+    record: &Record,
+    supervisor: ProcessIdentity,
+    up: Up,
+    started: bool,
+) -> Result<Record, Error> {
     let mut record = record.clone();
     let inputs = [Input::Fact(Fact::BootDone), Input::Command(Command::Start)];
     for input in inputs.into_iter().take(if started { 2 } else { 1 }) {
@@ -185,5 +191,9 @@ fn up_record(record: &Record, supervisor: ProcessIdentity, up: Up, started: bool
         data: up.machine.data,
     });
     record.guest = Some(up.facts);
-    record
+    record.network = match up.network == Attached::default() {
+        true => None,
+        false => Some(up.network.to_blob()?),
+    };
+    Ok(record)
 }

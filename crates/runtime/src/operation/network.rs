@@ -1,10 +1,10 @@
 //! The guest's interfaces and routes, and devices.
 
 use tracing::instrument;
-use virtcontainers_types::{DeviceInfo, Interface, MacAddress, Operation, Route, SandboxId};
+use virtcontainers_types::{DeviceInfo, Interface, Operation, Route, SandboxId};
 
 use crate::error::{Context, Error, ErrorKind};
-use crate::guest_network;
+use crate::network::wire;
 use crate::runtime::Runtime;
 
 impl Runtime {
@@ -19,7 +19,7 @@ impl Runtime {
         let listed = agent.list_interfaces().await;
         let failed = || format!("cannot list the interfaces of sandbox {id}");
         let listed = listed.during(failed)?;
-        guest_network::interfaces(listed)
+        wire::interfaces(listed)
     }
 
     /// Lists the guest's routes. Errors and dropping: as [`list_interfaces`](Self::list_interfaces).
@@ -29,7 +29,7 @@ impl Runtime {
         let agent = self.connect_agent(&record).await?;
         let failed = || format!("cannot list the routes of sandbox {id}");
         let listed = agent.list_routes().await.during(failed)?;
-        guest_network::routes(listed)
+        wire::routes(listed)
     }
 
     /// Adds routes to the guest's, in the place of those to the same destination, and gives those
@@ -48,41 +48,14 @@ impl Runtime {
         let failed = || format!("cannot change the routes of sandbox {id}");
         let routes = match routes.is_empty() {
             true => agent.list_routes().await,
-            false => agent.update_routes(guest_network::to_guest(routes)).await,
+            false => agent.update_routes(wire::to_guest(routes)).await,
         };
-        guest_network::routes(routes.during(failed)?)
-    }
-
-    /// Attaches a network interface to a running machine. No backend can yet.
-    ///
-    /// Errors: `NotFound`, `WrongState`; `Unsupported`, before anything is changed.
-    #[instrument(skip_all, fields(subsystem = "network", sandbox = %id))]
-    pub async fn add_interface(
-        &self,
-        id: &SandboxId,
-        interface: Interface,
-    ) -> Result<Interface, Error> {
-        let lease = self.exclusive(Operation::AddInterface, id, None).await?;
-        let what = format!("interface {}", interface.name);
-        Err(self.cannot_attach(lease.id(), &what))
-    }
-
-    /// Detaches a network interface from a running machine. No backend can yet.
-    ///
-    /// Errors: as [`add_interface`](Self::add_interface).
-    #[instrument(skip_all, fields(subsystem = "network", sandbox = %id))]
-    pub async fn remove_interface(
-        &self,
-        id: &SandboxId,
-        interface: MacAddress,
-    ) -> Result<Interface, Error> {
-        let lease = self.exclusive(Operation::RemoveInterface, id, None).await?;
-        Err(self.cannot_attach(lease.id(), &format!("interface {interface}")))
+        wire::routes(routes.during(failed)?)
     }
 
     /// Attaches a device to a running machine. No backend can yet.
     ///
-    /// Errors: as [`add_interface`](Self::add_interface).
+    /// Errors: `NotFound`, `WrongState`; `Unsupported`, before anything is changed.
     #[instrument(skip_all, fields(subsystem = "device", sandbox = %id))]
     pub async fn add_device(&self, id: &SandboxId, device: DeviceInfo) -> Result<(), Error> {
         let lease = self.exclusive(Operation::AddDevice, id, None).await?;

@@ -39,6 +39,9 @@ impl Runtime {
     }
 
     async fn start_containers(&self, lease: &mut Lease) -> Result<(), Error> {
+        self.catch_up(lease)
+            .await
+            .map_err(|error| error.of(lease.id()))?;
         let mut record = lease.record().clone();
         let agent = self.connect_agent(&record).await?;
         let created: Vec<_> = record

@@ -20,6 +20,7 @@ use virtcontainers_types::{ContainerId, ExitStatus, GuestFacts, SandboxConfig};
 
 use crate::boot::Phase;
 use crate::error::{Error, ErrorKind, WireError};
+use crate::network::Attached;
 use crate::plan::SandboxPlan;
 
 /// A message longer than this is refused.
@@ -123,6 +124,7 @@ pub(crate) enum Report {
 pub(crate) struct Up {
     pub(crate) machine: SavedMachine,
     pub(crate) facts: GuestFacts,
+    pub(crate) network: Attached,
 }
 
 /// The stream again, when nothing more of it was read than was given out.

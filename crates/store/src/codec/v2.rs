@@ -197,6 +197,7 @@ impl Head {
             containers: self.containers,
             guest: self.guest,
             machine: self.machine,
+            network: self.network,
         }
     }
 

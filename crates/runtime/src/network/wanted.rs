@@ -1,0 +1,135 @@
+//! What a sandbox's configuration means for the interfaces of its namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+
+use virtcontainers_network::{self as network, Config, Override, Plan, View};
+use virtcontainers_types::{
+    Capabilities, Interface, NetworkConfig, Route, SandboxConfig, VcpuCount,
+};
+
+use super::Attached;
+
+/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
+const MOST_QUEUES: u16 = 256;
+
+/// Decides how the machine of `sandbox` is connected to the interfaces of its namespace that it does
+/// not have yet. Pure.
+///
+/// Errors: as [`network::plan`].
+pub(crate) fn decide(
+    view: &View,
+    sandbox: &SandboxConfig,
+    capabilities: &Capabilities,
+    attached: &Attached,
+) -> Result<Plan, network::Error> {
+    network::plan(view, &config(view, sandbox, capabilities, attached))
+}
+
+/// Decides how one more link of the namespace is connected, and what the guest has of it in the place
+/// of what the link has. Pure.
+///
+/// Errors: as [`network::plan`].
+pub(crate) fn added(
+    view: &View,
+    sandbox: &SandboxConfig,
+    capabilities: &Capabilities,
+    attached: &Attached,
+    interface: &Interface,
+) -> Result<Plan, network::Error> {
+    let link = match interface.device.is_empty() {
+        true => &interface.name,
+        false => &interface.device,
+    };
+    let given = Override {
+        name: Some(interface.name.clone()).filter(|name| !name.is_empty()),
+        addresses: interface.addresses.clone(),
+        mtu: Some(interface.mtu).filter(|mtu| *mtu != 0),
+    };
+    let config = Config {
+        only: Some(BTreeSet::from([link.clone()])),
+        overrides: BTreeMap::from([(link.clone(), given)]),
+        ..config(view, sandbox, capabilities, attached)
+    };
+    network::plan(view, &config)
+}
+
+/// The routes that take the place of those that went with a device: to the same destinations,
+/// through what is still `attached`. Pure.
+///
+/// Errors: as [`network::plan`].
+pub(crate) fn fallback(
+    view: &View,
+    sandbox: &SandboxConfig,
+    capabilities: &Capabilities,
+    attached: &Attached,
+    gone: &[Route],
+) -> Result<Vec<Route>, network::Error> {
+    let rest = attached.devices.iter().map(|device| {
+        let told = &device.interface;
+        let given = Override {
+            name: Some(told.name.clone()),
+            addresses: told.addresses.clone(),
+            mtu: Some(told.mtu),
+        };
+        (device.endpoint.name.clone(), given)
+    });
+    let overrides: BTreeMap<_, _> = rest.collect();
+    let config = Config {
+        only: Some(overrides.keys().cloned().collect()),
+        overrides,
+        connected: BTreeSet::new(),
+        ..config(view, sandbox, capabilities, attached)
+    };
+    let mut routes = network::plan(view, &config)?.guest.routes;
+    let same = |route: &Route, gone: &Route| {
+        route.family == gone.family && route.destination == gone.destination
+    };
+    routes.retain(|route| gone.iter().any(|gone| same(route, gone)));
+    Ok(routes)
+}
+
+/// The crate's own words for a configuration.
+fn config(
+    view: &View,
+    sandbox: &SandboxConfig,
+    capabilities: &Capabilities,
+    attached: &Attached,
+) -> Config {
+    let NetworkConfig {
+        model,
+        queues,
+        vhost,
+        rate,
+        rates,
+        vhost_user,
+        ..
+    } = &sandbox.network;
+    Config {
+        model: *model,
+        // A queue for each CPU, so that none waits for another's.
+        queues: queues.unwrap_or_else(|| for_each(sandbox.vcpus)),
+        vhost: *vhost,
+        max_interfaces: capabilities.network_devices.into(),
+        limit: *rate,
+        limits: of_links(view, rates),
+        vhost_user: of_links(view, vhost_user),
+        connected: attached.links().map(str::to_owned).collect(),
+        ..Config::default()
+    }
+}
+
+/// What is configured for the links that are there. A configuration is for many sandboxes, of which
+/// not each has every interface.
+fn of_links<T: Clone>(view: &View, all: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let links: BTreeSet<_> = view.links.iter().map(|link| &link.name).collect();
+    let there = all.iter().filter(|(name, _)| links.contains(name));
+    there
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn for_each(vcpus: VcpuCount) -> NonZeroU16 {
+    let count = u16::try_from(vcpus.count()).unwrap_or(MOST_QUEUES);
+    NonZeroU16::new(count.min(MOST_QUEUES)).unwrap_or(NonZeroU16::MIN)
+}
