@@ -1,16 +1,16 @@
 //! From an OCI bundle to the configuration of a sandbox, or of a container that joins one.
 
+mod bound;
+mod hosts;
 mod machine;
+mod network;
+mod resolver;
 mod size;
 
-use std::path::PathBuf;
-
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::Spec;
 use virtcontainers_oci::Bundle;
 use virtcontainers_runtime::ErrorKind;
-use virtcontainers_types::{
-    CgroupPath, ContainerConfig, ContainerId, NetworkConfig, SandboxConfig,
-};
+use virtcontainers_types::{CgroupPath, ContainerConfig, ContainerId, SandboxConfig};
 
 use crate::registry::sandbox_config;
 use crate::{Config, Error};
@@ -20,11 +20,13 @@ use crate::{Config, Error};
 /// from whoever may run this program and needs no leave. The machine has the configured memory and
 /// what the container may use beside it, and as many CPUs as the container may keep busy.
 ///
-/// The network is that of the specification's namespace; one is made when it names none, and there
-/// is no network when it asks for the host's.
+/// The network is that of the specification's namespace, connected as `[network]` says; one is made
+/// when it names none, and there is no network when it asks for the host's. The guest resolves names
+/// as the container does.
 ///
 /// Errors: those of [`container_of_bundle`] and [`sandbox_config`](crate::sandbox_config);
-/// `NotFound`, `Invalid` for files that the `vm` object names and that cannot be used.
+/// `NotFound`, `Denied`, `Invalid` for files that cannot be used: those of the `vm` object, and one
+/// that is bound on `/etc/resolv.conf`.
 pub fn sandbox_of_bundle(
     config: &Config,
     mut bundle: Bundle,
@@ -34,16 +36,8 @@ pub fn sandbox_of_bundle(
     let wishes = bundle.vm.take().unwrap_or_default();
     let container = container_of_bundle(bundle, id, systemd_cgroup)?;
     let config = machine::configured(config, &wishes)?;
-    let network = network(&container.spec);
     let mut sandbox = sandbox_config(&config, container)?;
-    if network.disabled {
-        tracing::warn!(
-            sandbox = %sandbox.id,
-            "the bundle asks for the host's network, which a virtual machine cannot join: it has \
-             none; add a network namespace to linux.namespaces"
-        );
-    }
-    sandbox.network = network;
+    network::connect(&config, &mut sandbox)?;
     machine::apply(wishes, &mut sandbox);
     Ok(sandbox)
 }
@@ -84,23 +78,6 @@ fn cgroup(spec: &Spec, systemd: bool) -> Result<Option<CgroupPath>, virtcontaine
     match text.is_empty() {
         true => Ok(None),
         false => CgroupPath::parse(&text, systemd).map(Some),
-    }
-}
-
-fn network(spec: &Spec) -> NetworkConfig {
-    let linux = spec.linux().as_ref();
-    let mut namespaces = linux.iter().flat_map(|l| l.namespaces().iter().flatten());
-    let entry = namespaces.find(|one| one.typ() == LinuxNamespaceType::Network);
-    let path = |entry: &oci_spec::runtime::LinuxNamespace| -> Option<PathBuf> {
-        entry
-            .path()
-            .clone()
-            .filter(|path| !path.as_os_str().is_empty())
-    };
-    NetworkConfig {
-        namespace: entry.and_then(path),
-        disabled: entry.is_none(),
-        ..NetworkConfig::default()
     }
 }
 

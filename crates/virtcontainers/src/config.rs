@@ -5,6 +5,8 @@
 
 mod assets;
 mod merge;
+mod network;
+mod rate;
 mod schema;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use virtcontainers_runtime::ErrorKind;
 use virtcontainers_types::{AgentStart, Mebibytes, VcpuCount};
 
 pub use assets::{GuestAssets, cache_directory};
+pub use network::NetworkSection;
+pub use rate::{ByteRate, RateSection};
 
 use crate::Error;
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub hypervisor: HypervisorSection,
     /// `[agent.kata]`
     pub agent: AgentSection,
+    /// `[network]`
+    pub network: NetworkSection,
 }
 
 /// `[runtime]`: what holds for every sandbox.
@@ -161,6 +167,7 @@ impl Config {
             ));
         }
         config.runtime.annotation_policy()?;
+        config.network.check()?;
         Ok(config)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use virtcontainers_qemu::{AcceleratorChoice, QemuBackend, Support};
 use virtcontainers_runtime::{ErrorKind, Runtime, RuntimeOptions, Supervision};
 use virtcontainers_share::DaemonConfig;
-use virtcontainers_types::{AgentConfig, ContainerConfig, Lifetime, NetworkConfig, SandboxConfig};
+use virtcontainers_types::{AgentConfig, ContainerConfig, Lifetime, SandboxConfig};
 
 use crate::check::{self, Item};
 use crate::config::Config;
@@ -156,7 +156,7 @@ pub fn sandbox_config(config: &Config, container: ContainerConfig) -> Result<San
         agent: AgentConfig {
             start: guest.assets.agent_start,
         },
-        network: NetworkConfig::default(),
+        network: config.network.settings(),
         lifetime: Lifetime::FirstContainer,
         containers: vec![container],
         annotations,

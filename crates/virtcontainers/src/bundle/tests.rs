@@ -1,7 +1,9 @@
 //! Bundles to configurations: what is taken from where.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
-use virtcontainers_types::{GuestRoot, Mebibytes};
+use virtcontainers_types::{GuestRoot, Mebibytes, NetworkConfig, NetworkModel};
 
 use super::*;
 
@@ -42,8 +44,12 @@ impl Place {
     }
 
     fn sandbox(&self, part: Value) -> Result<SandboxConfig, Error> {
+        self.configured(&self.config(), part)
+    }
+
+    fn configured(&self, config: &Config, part: Value) -> Result<SandboxConfig, Error> {
         let id = ContainerId::new("c1").unwrap();
-        sandbox_of_bundle(&self.config(), self.bundle(part), id, false)
+        sandbox_of_bundle(config, self.bundle(part), id, false)
     }
 }
 
@@ -167,5 +173,101 @@ fn what_cannot_be_done_is_refused() {
     ];
     for (part, kind) in rows {
         assert_eq!(place.sandbox(part).unwrap_err().kind(), kind);
+    }
+}
+
+fn namespace(path: &str) -> Value {
+    json!({"namespaces": [{"type": "network", "path": path}]})
+}
+
+#[test]
+fn the_network_is_connected_as_configured() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.network.model = NetworkModel::Bridged;
+    config.network.required = true;
+    let network = |path| {
+        let part = json!({"linux": namespace(path)});
+        place.configured(&config, part).unwrap().network
+    };
+    let given = network("/run/netns/a");
+    assert_eq!(given.model, NetworkModel::Bridged);
+    assert!(
+        given.required,
+        "a namespace was given, and an interface is asked for"
+    );
+    assert!(
+        !network("").required,
+        "nothing was promised to one that we make"
+    );
+    let hosts = place.configured(&config, json!({})).unwrap().network;
+    assert!(hosts.disabled && !hosts.required);
+}
+
+#[test]
+fn a_namespace_that_is_given_is_used_where_none_is_made() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.network.model = NetworkModel::None;
+    config.network.disable_new_netns = true;
+    for (path, disabled) in [("", true), ("/run/netns/a", false)] {
+        let part = json!({"linux": namespace(path)});
+        let network = place.configured(&config, part).unwrap().network;
+        assert_eq!(network.disabled, disabled, "{path}");
+        assert_eq!(network.namespace.is_some(), !disabled, "{path}");
+    }
+}
+
+#[test]
+fn dockers_hook_is_a_promise_where_the_container_has_an_address() {
+    let place = Place::new();
+    let docker =
+        json!({"path": "/proc/7/exe", "args": ["libnetwork-setkey", "-exec-root=/x", "c"]});
+    let other = json!({"path": "/bin/true", "args": ["true"]});
+    let file = place.path("hosts");
+    let mounts = json!([{"destination": "/etc/hosts", "type": "bind", "source": file}]);
+    let rows = [
+        ("prestart", &docker, Some("172.17.0.2 h"), true),
+        ("createRuntime", &docker, Some("172.17.0.2 h"), true),
+        ("prestart", &docker, None, true),
+        ("prestart", &docker, Some("127.0.0.1 localhost"), false),
+        ("poststop", &docker, Some("172.17.0.2 h"), false),
+        ("prestart", &other, Some("172.17.0.2 h"), false),
+    ];
+    for (list, hook, hosts, required) in rows {
+        let mut part = json!({"linux": namespace(""), "hooks": {list: [hook]}});
+        if let Some(hosts) = hosts {
+            std::fs::write(&file, hosts).unwrap();
+            part["mounts"] = mounts.clone();
+        }
+        let network = place.sandbox(part).unwrap().network;
+        assert_eq!(network.required, required, "{list} {hook} {hosts:?}");
+    }
+}
+
+#[test]
+fn the_guest_resolves_names_as_the_container_does() {
+    let place = Place::new();
+    let bind = |name: &str| json!({"destination": "/etc/resolv.conf", "source": place.path(name), "options": ["rbind", "ro"]});
+    let dns = |mounts: &[Value]| {
+        let part = json!({"linux": namespace(""), "mounts": mounts});
+        place.sandbox(part).map(|sandbox| sandbox.network.dns)
+    };
+    std::fs::write(place.path("first"), "nameserver 10.0.0.1\n").unwrap();
+    std::fs::write(place.path("last"), "# generated\nnameserver 10.0.0.2\n").unwrap();
+    assert_eq!(
+        dns(&[bind("first"), bind("last")]).unwrap(),
+        ["nameserver 10.0.0.2"]
+    );
+    assert!(dns(&[]).unwrap().is_empty());
+    std::fs::write(place.path("large"), " ".repeat(64 * 1024 + 1)).unwrap();
+    for (name, kind) in [
+        ("missing", ErrorKind::NotFound),
+        ("rootfs", ErrorKind::Invalid),
+        ("large", ErrorKind::Invalid),
+    ] {
+        let error = dns(&[bind(name)]).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("/etc/resolv.conf"), "{error}");
     }
 }

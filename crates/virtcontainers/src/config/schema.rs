@@ -6,21 +6,36 @@ use virtcontainers_runtime::ErrorKind;
 use super::Config;
 use crate::Error;
 
+/// A key as the names that lead to it. They are not one text with dots: names of interfaces may have
+/// dots themselves.
+type Key = Vec<String>;
+
+/// Stands for any name, such as an interface's.
+const ANY: &str = "*";
+
 /// Refuses a key that the configuration does not have. `file` is named in the refusal.
 pub(super) fn check(table: &Table, file: &str) -> Result<(), Error> {
     let known = known_keys();
     for key in keys_of(table) {
-        if !known.contains(&key) && !known.iter().any(|k| k.starts_with(&format!("{key}."))) {
+        if !known.iter().any(|known| leads_to(&key, known)) {
             return Err(unknown(&key, &known, file));
         }
     }
     Ok(())
 }
 
-fn unknown(key: &str, known: &[String], file: &str) -> Error {
+/// Whether `key` is `known`, or a table on the way to it.
+fn leads_to(key: &Key, known: &Key) -> bool {
+    let same = |(name, known): (&String, &String)| known == ANY || name == known;
+    key.len() <= known.len() && key.iter().zip(known).all(same)
+}
+
+fn unknown(key: &Key, known: &[Key], file: &str) -> Error {
+    let key = key.join(".");
     let nearest = known
         .iter()
-        .min_by_key(|candidate| distance(key, candidate));
+        .map(|known| known.join("."))
+        .min_by_key(|candidate| distance(&key, candidate));
     let advice = nearest
         .map(|nearest| format!("; did you mean {nearest:?}?"))
         .unwrap_or_default();
@@ -30,36 +45,38 @@ fn unknown(key: &str, known: &[String], file: &str) -> Error {
     )
 }
 
-/// Keys that the default configuration does not write, because they have no value.
-const OPTIONAL: [&str; 3] = [
-    "agent.kata.start",
-    "hypervisor.qemu.path",
-    "hypervisor.qemu.vsock_helper",
+/// Keys that the default configuration does not write, because they have no value, or any name.
+const OPTIONAL: [&[&str]; 6] = [
+    &["agent", "kata", "start"],
+    &["hypervisor", "qemu", "path"],
+    &["hypervisor", "qemu", "vsock_helper"],
+    &["network", "rates", ANY, "inbound"],
+    &["network", "rates", ANY, "outbound"],
+    &["network", "vhost_user", ANY],
 ];
 
-/// Every key as a dotted path.
-fn known_keys() -> Vec<String> {
+/// Every key.
+fn known_keys() -> Vec<Key> {
     let mut keys = match Table::try_from(Config::default()) {
         Ok(table) => keys_of(&table),
         Err(_) => Vec::new(),
     };
-    keys.extend(OPTIONAL.map(str::to_owned));
+    let optional = OPTIONAL.iter();
+    keys.extend(optional.map(|key| key.iter().map(ToString::to_string).collect()));
     keys
 }
 
-fn keys_of(table: &Table) -> Vec<String> {
+fn keys_of(table: &Table) -> Vec<Key> {
     let mut keys = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) if !inner.is_empty() => {
-                keys.extend(
-                    keys_of(inner)
-                        .into_iter()
-                        .map(|inner| format!("{key}.{inner}")),
-                );
-            }
-            _ => keys.push(key.clone()),
-        }
+    for (name, value) in table {
+        let below = match value {
+            Value::Table(inner) if !inner.is_empty() => keys_of(inner),
+            _ => vec![Vec::new()],
+        };
+        keys.extend(below.into_iter().map(|mut key| {
+            key.insert(0, name.clone());
+            key
+        }));
     }
     keys
 }

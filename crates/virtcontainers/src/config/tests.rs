@@ -45,6 +45,12 @@ fn an_unknown_key_names_file_and_nearest() {
         ("[runtime]\nrot = \"/x\"", "runtime.root"),
         ("[agent.kata]\nstrat = \"polled\"", "agent.kata.start"),
         ("[hypervisor.qem]\nmemory = 1", "hypervisor.qemu.memory"),
+        ("[network]\nmodle = \"none\"", "network.model"),
+        ("[network.rate]\ninbuond = 1", "network.rate.inbound"),
+        (
+            "[network.rates.\"eth0.7\"]\ninbuond = 1",
+            "network.rates.*.inbound",
+        ),
     ];
     for (text, nearest) in rows {
         let error = load(text, &[]).unwrap_err();
@@ -68,6 +74,12 @@ fn wrong_values_are_refused() {
         "[runtime]\nenable_annotations = [\"kernal\"]",
         "[runtime]\nenable_annotations = true",
         "[runtime]\nannotation_paths = [\"kernels/*\"]",
+        "[network]\nmodel = \"enlightened\"",
+        "[network]\nqueues = -1",
+        "[network]\nrequired = true\nmodel = \"none\"",
+        "[network.rate]\ninbound = \"10Mbit\"",
+        "[network.rates]\neth0 = 5",
+        "[network.vhost_user]\neth0 = \"relative\"",
         "not toml",
     ] {
         assert!(load(text, &[]).is_err(), "{text}");
@@ -109,4 +121,28 @@ fn a_debug_shell_is_asked_for_by_name_and_leaves_an_initrd_that_was_named() {
         assets.root,
         virtcontainers_types::GuestRoot::Initrd("/own.img".into())
     );
+}
+
+#[test]
+fn rates_and_sockets_are_by_the_names_of_interfaces() {
+    let text = "[network]\nrequired = true\n[network.rates.\"eth0.7\"]\noutbound = \"1M\"\n\
+                [network.vhost_user]\neth1 = \"/run/vswitch/eth1.sock\"\n";
+    let more = "[network.rates.eth1]\ninbound = 4096\n";
+    let network = load(text, &[("10.toml", more)]).unwrap().network;
+    let names: Vec<&String> = network.rates.keys().collect();
+    assert_eq!(names, ["eth0.7", "eth1"]);
+    assert_eq!(network.rates["eth0.7"].outbound, ByteRate(1 << 20));
+    assert_eq!(network.vhost_user.len(), 1);
+    assert!(network.required && network.vhost);
+}
+
+/// What the documentation shows is what holds without a file.
+#[test]
+fn the_documented_sample_is_the_default() {
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let sample = document
+        .split("```")
+        .find_map(|part| part.strip_prefix("toml\n"));
+    assert_eq!(load(sample.unwrap(), &[]).unwrap(), Config::default());
 }
