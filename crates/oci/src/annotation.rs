@@ -5,6 +5,7 @@
 //! Every annotation under the prefix is known, or refused by name.
 
 mod glob;
+mod network;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,15 @@ use virtcontainers_types::{Mebibytes, VcpuCount};
 
 use crate::{Error, ErrorKind};
 
+pub use network::NetworkOverrides;
 pub use policy::AnnotationPolicy;
 
 /// What every annotation that changes a setting begins with.
 const SETTINGS: &str = "io.katacontainers.config";
 /// What annotations about the machine begin with.
 const HYPERVISOR: &str = "io.katacontainers.config.hypervisor.";
+/// What annotations about what is around the machine begin with.
+const RUNTIME: &str = "io.katacontainers.config.runtime.";
 /// Says how digests were made.
 const HASH_TYPE: &str = "io.katacontainers.asset_hash_type";
 
@@ -52,6 +56,8 @@ pub struct Overrides {
     pub memory: Option<Mebibytes>,
     /// Words for the guest kernel's command line, after those of the configuration.
     pub kernel_params: Vec<String>,
+    /// How the machine is connected.
+    pub network: NetworkOverrides,
 }
 
 /// What an annotation under the prefix sets.
@@ -62,6 +68,7 @@ enum Setting {
     Vcpus,
     Memory,
     KernelParams,
+    Network(network::Setting),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,30 +80,63 @@ enum AssetKind {
     Hypervisor,
 }
 
-/// Every setting by the last part of its annotation's name.
-const SETTING_NAMES: [(&str, Setting); 13] = [
-    ("kernel", Setting::Asset(AssetKind::Kernel)),
-    ("image", Setting::Asset(AssetKind::Image)),
-    ("initrd", Setting::Asset(AssetKind::Initrd)),
-    ("firmware", Setting::Asset(AssetKind::Firmware)),
-    ("path", Setting::Asset(AssetKind::Hypervisor)),
-    ("kernel_hash", Setting::Hash(AssetKind::Kernel)),
-    ("image_hash", Setting::Hash(AssetKind::Image)),
-    ("initrd_hash", Setting::Hash(AssetKind::Initrd)),
-    ("firmware_hash", Setting::Hash(AssetKind::Firmware)),
-    ("hypervisor_hash", Setting::Hash(AssetKind::Hypervisor)),
-    ("default_vcpus", Setting::Vcpus),
-    ("default_memory", Setting::Memory),
-    ("kernel_params", Setting::KernelParams),
+/// Every setting: how its annotation's name begins and ends. No two end alike.
+const SETTINGS_BY_NAME: [(&str, &str, Setting); 18] = [
+    (HYPERVISOR, "kernel", Setting::Asset(AssetKind::Kernel)),
+    (HYPERVISOR, "image", Setting::Asset(AssetKind::Image)),
+    (HYPERVISOR, "initrd", Setting::Asset(AssetKind::Initrd)),
+    (HYPERVISOR, "firmware", Setting::Asset(AssetKind::Firmware)),
+    (HYPERVISOR, "path", Setting::Asset(AssetKind::Hypervisor)),
+    (HYPERVISOR, "kernel_hash", Setting::Hash(AssetKind::Kernel)),
+    (HYPERVISOR, "image_hash", Setting::Hash(AssetKind::Image)),
+    (HYPERVISOR, "initrd_hash", Setting::Hash(AssetKind::Initrd)),
+    (
+        HYPERVISOR,
+        "firmware_hash",
+        Setting::Hash(AssetKind::Firmware),
+    ),
+    (
+        HYPERVISOR,
+        "hypervisor_hash",
+        Setting::Hash(AssetKind::Hypervisor),
+    ),
+    (HYPERVISOR, "default_vcpus", Setting::Vcpus),
+    (HYPERVISOR, "default_memory", Setting::Memory),
+    (HYPERVISOR, "kernel_params", Setting::KernelParams),
+    (
+        HYPERVISOR,
+        "disable_vhost_net",
+        Setting::Network(network::Setting::DisableVhost),
+    ),
+    (
+        HYPERVISOR,
+        "rx_rate_limiter_max_rate",
+        Setting::Network(network::Setting::Inbound),
+    ),
+    (
+        HYPERVISOR,
+        "tx_rate_limiter_max_rate",
+        Setting::Network(network::Setting::Outbound),
+    ),
+    (
+        RUNTIME,
+        "internetworking_model",
+        Setting::Network(network::Setting::Model),
+    ),
+    (
+        RUNTIME,
+        "disable_new_netns",
+        Setting::Network(network::Setting::DisableNewNetns),
+    ),
 ];
 
 /// The settings that a configuration can allow. A hash needs no leave: it only narrows what its
 /// asset may be.
 fn settable() -> impl Iterator<Item = &'static str> {
-    let settings = SETTING_NAMES.into_iter();
+    let settings = SETTINGS_BY_NAME.into_iter();
     settings
-        .filter(|(_, setting)| !matches!(setting, Setting::Hash(_)))
-        .map(|(name, _)| name)
+        .filter(|(_, _, setting)| !matches!(setting, Setting::Hash(_)))
+        .map(|(_, name, _)| name)
 }
 
 /// What `annotations` ask for. Those that are not about settings are left alone.
@@ -133,6 +173,7 @@ pub fn overrides(
             Setting::KernelParams => {
                 wanted.kernel_params = value.split_whitespace().map(str::to_owned).collect();
             }
+            Setting::Network(setting) => wanted.network.set(setting, key, value)?,
             Setting::Hash(_) => {}
         }
     }
@@ -166,15 +207,17 @@ impl Overrides {
 }
 
 fn find(key: &str) -> Result<(&'static str, Setting), Error> {
-    let last = key.strip_prefix(HYPERVISOR);
-    let found = SETTING_NAMES
-        .into_iter()
-        .find(|(name, _)| Some(*name) == last);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = SETTING_NAMES.iter().map(|(name, _)| *name).collect();
+    let settings = || SETTINGS_BY_NAME.into_iter();
+    let found = settings().find(|(begin, end, _)| key.strip_prefix(begin) == Some(end));
+    found.map(|(_, name, setting)| (name, setting)).ok_or_else(|| {
+        let after = |prefix| {
+            let names = settings().filter(|(begin, _, _)| *begin == prefix);
+            names.map(|(_, end, _)| end).collect::<Vec<_>>().join(", ")
+        };
         invalid(format!(
-            "annotation {key} is not known: after {HYPERVISOR} come {}",
-            names.join(", ")
+            "annotation {key} is not known: after {HYPERVISOR} come {}; after {RUNTIME} come {}",
+            after(HYPERVISOR),
+            after(RUNTIME)
         ))
     })
 }

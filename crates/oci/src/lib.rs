@@ -17,7 +17,7 @@ mod state;
 mod user;
 mod vm;
 
-pub use annotation::{AnnotationPolicy, Asset, Overrides, overrides};
+pub use annotation::{AnnotationPolicy, Asset, NetworkOverrides, Overrides, overrides};
 pub use bundle::Bundle;
 pub use check::{Ignored, check};
 pub use cmd::cmd_process;

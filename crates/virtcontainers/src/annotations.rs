@@ -1,17 +1,18 @@
-//! What the annotations of a container change: another guest, another size, another hypervisor.
+//! What the annotations of a container change: another guest, another size, another hypervisor,
+//! another connection to its network.
 //!
 //! `[runtime]` says which annotations may do so; by default none may.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use virtcontainers_oci::{AnnotationPolicy, Asset, Overrides, overrides};
+use virtcontainers_oci::{AnnotationPolicy, Asset, NetworkOverrides, Overrides, overrides};
 use virtcontainers_runtime::ErrorKind;
 use virtcontainers_types::{
-    BootConfig, ContainerConfig, GuestRoot, HypervisorOverride, Mebibytes, VcpuCount,
+    BootConfig, ContainerConfig, GuestRoot, HypervisorOverride, Mebibytes, NetworkConfig, VcpuCount,
 };
 
-use crate::config::{Config, GuestAssets, RuntimeSection};
+use crate::config::{ByteRate, Config, GuestAssets, NetworkSection, RuntimeSection};
 use crate::{Error, verified};
 
 impl RuntimeSection {
@@ -35,6 +36,7 @@ pub(crate) struct Guest {
     pub(crate) boot: BootConfig,
     pub(crate) memory: Mebibytes,
     pub(crate) vcpus: VcpuCount,
+    pub(crate) network: NetworkConfig,
 }
 
 /// The annotations that a container brings.
@@ -94,7 +96,27 @@ pub(crate) fn guest(
         },
         memory: wanted.memory.unwrap_or(config.hypervisor.qemu.memory),
         vcpus: wanted.vcpus.unwrap_or(config.hypervisor.qemu.vcpus),
+        network: network(&config.network, wanted.network)?,
     })
+}
+
+/// The network that `section` describes, after annotations, which may contradict it.
+fn network(section: &NetworkSection, wanted: NetworkOverrides) -> Result<NetworkConfig, Error> {
+    let mut section = section.clone();
+    section.model = wanted.model.unwrap_or(section.model);
+    section.vhost = wanted.vhost.unwrap_or(section.vhost);
+    let disabled = wanted.disable_new_netns;
+    section.disable_new_netns = disabled.unwrap_or(section.disable_new_netns);
+    // Of every interface, as kata-containers has it: also of those with a rate of their own.
+    for rate in std::iter::once(&mut section.rate).chain(section.rates.values_mut()) {
+        rate.inbound = wanted.inbound.map_or(rate.inbound, ByteRate);
+        rate.outbound = wanted.outbound.map_or(rate.outbound, ByteRate);
+    }
+    section.check().map_err(|error| {
+        let message = "annotations and the section [network] do not fit together";
+        Error::new(error.kind(), message).because(error)
+    })?;
+    Ok(section.settings())
 }
 
 fn wanted(config: &Config, annotations: &BTreeMap<String, String>) -> Result<Overrides, Error> {

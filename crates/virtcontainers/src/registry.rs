@@ -156,7 +156,7 @@ pub fn sandbox_config(config: &Config, container: ContainerConfig) -> Result<San
         agent: AgentConfig {
             start: guest.assets.agent_start,
         },
-        network: config.network.settings(),
+        network: guest.network,
         lifetime: Lifetime::FirstContainer,
         containers: vec![container],
         annotations,

@@ -13,13 +13,17 @@ fn everything() -> AnnotationPolicy {
 
 /// Annotations by the last part of their names; those with a dot are whole.
 fn annotations(rows: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let whole = |name: &str| match name.contains('.') {
-        true => name.to_owned(),
-        false => format!("{HYPERVISOR}{name}"),
-    };
     rows.iter()
         .map(|(name, value)| (whole(name), (*value).to_owned()))
         .collect()
+}
+
+fn whole(name: &str) -> String {
+    let known = SETTINGS_BY_NAME.iter().find(|(_, end, _)| *end == name);
+    match name.contains('.') {
+        true => name.to_owned(),
+        false => format!("{}{name}", known.map_or(HYPERVISOR, |(begin, _, _)| begin)),
+    }
 }
 
 #[track_caller]
@@ -83,7 +87,7 @@ fn by_default_nothing_is_allowed() {
             &AnnotationPolicy::default(),
             ErrorKind::Denied,
             &[
-                &format!("{HYPERVISOR}{name} is not enabled"),
+                &format!("{} is not enabled", whole(name)),
                 &format!("enable_annotations = [{name:?}]"),
                 "[runtime]",
             ],
@@ -211,7 +215,9 @@ fn unknown_annotations_are_refused_by_name() {
         "io.katacontainers.config.hypervisor.kernal",
         "io.katacontainers.config.hypervisor.",
         "io.katacontainers.config.hypervisor.machine_type",
-        "io.katacontainers.config.runtime.disable_new_netns",
+        "io.katacontainers.config.runtime.sandbox_cgroup_only",
+        "io.katacontainers.config.runtime.kernel",
+        "io.katacontainers.config.hypervisor.disable_new_netns",
         "io.katacontainers.config.agent.kernel_modules",
         "io.katacontainers.config_path",
     ] {
@@ -254,4 +260,50 @@ fn lists_that_cannot_be_meant() {
     }
     let error = AnnotationPolicy::new(Vec::new(), vec!["opt/*".to_owned()]).unwrap_err();
     assert!(error.to_string().contains("\"opt/*\""), "{error}");
+}
+
+#[test]
+fn settings_of_the_network() {
+    let rows = [
+        ("internetworking_model", "macvtap"),
+        ("disable_new_netns", "false"),
+        ("disable_vhost_net", "true"),
+        ("rx_rate_limiter_max_rate", "8000"),
+        ("tx_rate_limiter_max_rate", "0"),
+    ];
+    let wanted = overrides(&annotations(&rows), &everything()).unwrap();
+    let expected = NetworkOverrides {
+        model: Some(virtcontainers_types::NetworkModel::MacVtap),
+        disable_new_netns: Some(false),
+        vhost: Some(false),
+        inbound: Some(1000),
+        outbound: Some(0),
+    };
+    assert_eq!(wanted.network, expected);
+    let least = [("rx_rate_limiter_max_rate", "7")];
+    let wanted = overrides(&annotations(&least), &everything()).unwrap();
+    assert_eq!(wanted.network.inbound, Some(1), "a limit stays one");
+    for (name, value) in [
+        ("internetworking_model", "enlightened"),
+        ("disable_new_netns", "1"),
+        ("disable_vhost_net", ""),
+        ("rx_rate_limiter_max_rate", "10M"),
+        ("tx_rate_limiter_max_rate", "-1"),
+    ] {
+        refused(
+            &[(name, value)],
+            &everything(),
+            ErrorKind::Invalid,
+            &[name, &format!("{value:?}")],
+        );
+    }
+}
+
+#[test]
+fn no_two_settings_end_alike() {
+    let mut names: Vec<&str> = SETTINGS_BY_NAME.iter().map(|(_, end, _)| *end).collect();
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all);
 }

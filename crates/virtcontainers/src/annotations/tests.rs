@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::sandbox_config;
-use virtcontainers_types::{AgentStart, ContainerId, SandboxConfig};
+use virtcontainers_types::{AgentStart, ContainerId, NetworkModel, RateLimit, SandboxConfig};
 
 /// A guest of text files, and a configuration that allows every annotation for it.
 struct Place {
@@ -40,7 +40,11 @@ impl Place {
         let value = |value: &str| value.replace("@", &format!("{}/", self.folder.path().display()));
         rows.iter()
             .map(|(name, text)| {
-                let key = format!("io.katacontainers.config.hypervisor.{name}");
+                let group = match *name {
+                    "internetworking_model" | "disable_new_netns" => "runtime",
+                    _ => "hypervisor",
+                };
+                let key = format!("io.katacontainers.config.{group}.{name}");
                 (key, value(text))
             })
             .collect()
@@ -163,4 +167,44 @@ fn firmware_is_refused_before_anything_happens() {
         .sandbox(&[("firmware", "@firmware")])
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_network_by_annotation() {
+    let mut place = Place::new();
+    place.config.network.rate.inbound = ByteRate(5);
+    let slow = place.config.network.rate;
+    place.config.network.rates.insert("eth1".to_owned(), slow);
+    let rows = [
+        ("internetworking_model", "bridged"),
+        ("disable_vhost_net", "true"),
+        ("rx_rate_limiter_max_rate", "0"),
+        ("tx_rate_limiter_max_rate", "80000"),
+    ];
+    let network = place.sandbox(&rows).unwrap().network;
+    let limit = RateLimit {
+        inbound: None,
+        outbound: Some(10_000),
+    };
+    assert_eq!(network.model, NetworkModel::Bridged);
+    assert!(!network.vhost);
+    assert_eq!((network.rate, network.rates["eth1"]), (limit, limit));
+}
+
+#[test]
+fn what_annotations_make_of_the_network_must_fit() {
+    let mut place = Place::new();
+    let alone = [("disable_new_netns", "true")];
+    let error = place.sandbox(&alone).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(told(&error).contains("network.model"), "{}", told(&error));
+    let whole = [alone[0], ("internetworking_model", "none")];
+    assert!(place.sandbox(&whole).unwrap().network.disabled);
+    place.config.network.required = true;
+    let error = place.sandbox(&whole[1..]).unwrap_err();
+    assert!(
+        told(&error).contains("network.required"),
+        "{}",
+        told(&error)
+    );
 }
