@@ -61,9 +61,7 @@ impl NetworkSection {
     pub fn settings(&self) -> NetworkConfig {
         let rates = self.rates.iter();
         NetworkConfig {
-            namespace: None,
             disabled: self.disable_new_netns,
-            required: false,
             model: self.model,
             queues: NonZeroU16::new(self.queues),
             vhost: self.vhost,
@@ -72,7 +70,7 @@ impl NetworkSection {
                 .map(|(name, rate)| (name.clone(), RateLimit::from(*rate)))
                 .collect(),
             vhost_user: self.vhost_user.clone(),
-            dns: Vec::new(),
+            ..NetworkConfig::default()
         }
     }
 
