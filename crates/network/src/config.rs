@@ -7,21 +7,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::{IpAddress, NetworkModel as Model, RateLimit};
 
-/// What a guest has of an interface in the place of what the link has.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Override {
-    /// Its name in the guest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its addresses; the link's own when there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<IpAddress>,
-    /// Its largest packet, in bytes: at most the link's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mtu: Option<u32>,
-}
-
 /// How a machine is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,12 +22,13 @@ pub struct Config {
     /// Connect these interfaces alone, by name: for one that is added to a running machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<BTreeSet<String>>,
-    /// The interfaces that the machine has already, by name: they are not planned again, and count
-    /// for room, names, hardware addresses and the choice of routes.
+    /// The interfaces that the machine has already, by name. They are not planned again, count for
+    /// room and for what two interfaces may not share, and keep the routes that are as good as those
+    /// through a new one.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub connected: BTreeSet<String>,
-    /// What the guest has of single interfaces in the place of what they have, by their name in the
-    /// namespace.
+    /// What the guest has in place of what an interface has, by the interface's name; of those that
+    /// are connected already, too.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<String, Override>,
     /// The rate of every interface that `limits` does not name.
@@ -52,6 +38,22 @@ pub struct Config {
     /// Sockets of user-space switches (vhost-user), by the name of the interface that carries the
     /// addresses of each.
     pub vhost_user: BTreeMap<String, PathBuf>,
+}
+
+/// What the guest has in place of what an interface has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Override {
+    /// Its name in the guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its addresses; those of the interface when empty. An interface that has none is connected
+    /// when it is given some here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddress>,
+    /// Its largest packet, in bytes; at most the interface's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
 }
 
 impl Default for Config {
@@ -75,5 +77,20 @@ impl Config {
     /// The rate of an interface.
     pub fn limit_of(&self, interface: &str) -> RateLimit {
         self.limits.get(interface).copied().unwrap_or(self.limit)
+    }
+
+    /// The name that an interface has in the guest.
+    pub fn guest_name<'a>(&'a self, interface: &'a str) -> &'a str {
+        let given = self
+            .overrides
+            .get(interface)
+            .and_then(|over| over.name.as_deref());
+        given.unwrap_or(interface)
+    }
+
+    /// The addresses that the guest has in place of an interface's; none when it has the same.
+    pub(crate) fn addresses_of(&self, interface: &str) -> &[IpAddress] {
+        let over = self.overrides.get(interface);
+        over.map_or(&[], |over| &over.addresses)
     }
 }

@@ -26,7 +26,7 @@ pub use create::{create_namespace, create_namespace_in};
 pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};
 pub use namespace::{Namespace, NamespaceId, open_namespace};
-pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, plan};
+pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, connected_routes, plan};
 pub use scan::scan;
 pub use undo::{OWNER, Undo, VERSION, undo, undo_all};
 pub use view::View;

@@ -13,12 +13,15 @@ use crate::{Config, Error, NamespaceId, View};
 mod connect;
 mod guest;
 mod kind;
+mod reach;
 mod routes;
 mod select;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 pub use kind::EndpointKind;
+pub use routes::connected_routes;
 
 /// How a machine is connected to a namespace, and what its guest is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +43,13 @@ pub struct Plan {
 pub struct Endpoint {
     /// Its index in the namespace.
     pub index: u32,
-    /// Its name there and in the guest.
+    /// Its name there. The guest's [`Interface::device`] is the same.
     pub name: String,
     /// What it is.
     pub kind: EndpointKind,
     /// The address by which the guest finds it.
     pub mac: MacAddress,
-    /// Its largest packet, in bytes.
+    /// Its largest packet, in bytes; the guest may be told of a smaller one.
     pub mtu: u32,
     /// How many queues the machine's device has.
     pub queues: u16,
@@ -73,16 +76,23 @@ pub enum Connection {
         /// Its name.
         name: String,
     },
-    /// The device itself, bound to vfio-pci. Not applied yet.
+    /// The device itself, bound to vfio-pci.
     Vfio {
         /// Its address on the PCI bus.
         address: String,
     },
-    /// A user-space switch. Not applied yet.
+    /// A user-space switch.
     VhostUser {
         /// Its socket.
         socket: PathBuf,
     },
+}
+
+impl Connection {
+    /// Whether the frames pass a descriptor that we hand over.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Tap { .. } | Self::MacVtap { .. })
+    }
 }
 
 /// What the guest is told, in this order: interfaces, routes, neighbours.
@@ -111,8 +121,10 @@ pub struct Skipped {
 ///
 /// Errors, before anything has happened: `Invalid` for a hardware address or a name that two
 /// interfaces share, a route through a link that is not there, more interfaces than there is room
-/// for; `NotFound` for an interface that [`Config::only`] or a limit names; `Unsupported` for a
-/// link of a kind that cannot be carried, by its name, and for a rate limit that cannot be kept.
+/// for, and for what the guest cannot have in place of what an interface has; `NotFound` for an
+/// interface that [`Config::only`], a limit or an override names; `AlreadyExists` for one that is to
+/// be added and is connected; `Unsupported` for a link of a kind that cannot be carried, by its name,
+/// and for a rate limit that cannot be kept; for a device of the host also `Busy` and `Denied`.
 pub fn plan(view: &View, config: &Config) -> Result<Plan, Error> {
     let mut selection = select::select(view, config)?;
     let mut endpoints = Vec::new();

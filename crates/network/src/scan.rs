@@ -8,7 +8,9 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::link::{
     InfoData, InfoTun, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+};
 use netlink_packet_route::tc::{TcAttribute, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use virtcontainers_types::{IpAddress, MacAddress};
@@ -148,20 +150,26 @@ fn address(message: &AddressMessage) -> Option<Address> {
         peer: plain.filter(|peer| *peer != own),
         scope: u8::from(message.header.scope),
         no_prefix_route: flags.contains(AddressFlags::Noprefixroute),
+        temporary: !flags.contains(AddressFlags::Permanent),
+        deprecated: flags.contains(AddressFlags::Deprecated),
         label,
     })
 }
 
 /// The neighbours of the calling thread's namespace.
 pub(crate) fn neighbors(netlink: &Netlink) -> io::Result<Vec<Neighbor>> {
-    let answers = netlink.list(&RouteNetlinkMessage::GetNeighbour(
-        NeighbourMessage::default(),
-    ))?;
-    let neighbors = answers.iter().filter_map(|answer| match answer {
-        RouteNetlinkMessage::NewNeighbour(message) => neighbor(message),
-        _ => None,
-    });
-    Ok(neighbors.collect())
+    let mut neighbors = Vec::new();
+    // Those for which this kernel answers are listed apart.
+    for flags in [NeighbourFlags::empty(), NeighbourFlags::Proxy] {
+        let mut request = NeighbourMessage::default();
+        request.header.flags = flags;
+        let answers = netlink.list(&RouteNetlinkMessage::GetNeighbour(request))?;
+        neighbors.extend(answers.iter().filter_map(|answer| match answer {
+            RouteNetlinkMessage::NewNeighbour(message) => neighbor(message),
+            _ => None,
+        }));
+    }
+    Ok(neighbors)
 }
 
 fn neighbor(message: &NeighbourMessage) -> Option<Neighbor> {

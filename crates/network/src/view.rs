@@ -113,6 +113,12 @@ pub struct Address {
     /// `IFA_F_NOPREFIXROUTE`: there is no route to its network because of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_prefix_route: bool,
+    /// It ends some time by itself (`IFA_F_PERMANENT` is not set).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub temporary: bool,
+    /// `IFA_F_DEPRECATED`: it is not for new connections.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deprecated: bool,
     /// Its label, where that is not the link's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -189,7 +195,7 @@ pub struct Neighbor {
     pub mac: Option<MacAddress>,
     /// `ndm_state`: 0x80 is permanent.
     pub state: u16,
-    /// `ndm_flags`.
+    /// `ndm_flags`; with 0x08 this kernel answers for it.
     #[serde(default)]
     pub flags: u8,
 }

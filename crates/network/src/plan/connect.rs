@@ -40,7 +40,7 @@ pub(super) fn connect(
         mac: chosen.mac,
         mtu: chosen.link.mtu,
         queues: config.queues.get(),
-        vhost: config.vhost,
+        vhost: config.vhost && connection.is_ours(),
         connection,
         effects: work.effects,
     })
@@ -263,7 +263,7 @@ impl<'a> Work<'a> {
 
 /// A hardware address that nobody else gave, and always the same for the same one: locally
 /// administered, unicast.
-fn another(mac: MacAddress) -> MacAddress {
+pub(super) fn another(mac: MacAddress) -> MacAddress {
     let [first, rest @ ..] = mac.0;
     let [b, c, d, e, f] = rest.map(|byte| !byte);
     MacAddress([(!first | 0x02) & 0xfe, b, c, d, e, f])

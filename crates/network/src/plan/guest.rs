@@ -17,6 +17,8 @@ const DEFAULT: u32 = 253;
 const SCOPE_LINK: u8 = 253;
 /// `NUD_PERMANENT` (linux/neighbour.h).
 const PERMANENT: u16 = 0x80;
+/// `NTF_PROXY` (linux/neighbour.h).
+const PROXY: u8 = 0x08;
 
 /// What the guest is told about these endpoints.
 pub(super) fn guest(
@@ -27,51 +29,48 @@ pub(super) fn guest(
 ) -> Result<Guest, Error> {
     let mut guest = Guest::default();
     for endpoint in endpoints {
-        interface(view, endpoint, &mut guest, notes);
+        interface(view, config, endpoint, &mut guest, notes);
     }
-    guest.routes.extend(routes(view, config, endpoints, notes)?);
+    let links: Vec<_> = endpoints
+        .iter()
+        .filter_map(|endpoint| view.link(endpoint.index))
+        .collect();
+    guest.routes.extend(routes(view, config, &links, notes)?);
     guest.routes.sort_by_key(|route| route.gateway.is_some());
     // Rules are of the whole namespace: noted with its first plan, not with each later interface.
     if config.only.is_none() && !endpoints.is_empty() {
         rules(view, notes);
     }
-    neighbors(view, endpoints, &mut guest, notes);
+    neighbors(view, config, endpoints, &mut guest, notes);
     Ok(guest)
 }
 
-fn interface(view: &View, endpoint: &Endpoint, guest: &mut Guest, notes: &mut Vec<String>) {
-    let name = &endpoint.name;
-    let mut addresses = Vec::new();
-    for address in view
-        .addresses
-        .iter()
-        .filter(|one| one.link == endpoint.index)
-    {
-        let told = match address.peer {
-            None => address.address,
-            Some(peer) => point_to_point(address, peer, name, guest),
-        };
-        addresses.push(told);
-        if let Some(label) = &address.label {
-            let address = address.address;
-            notes.push(format!(
-                "the label {label} of the address {address} is not in the guest"
-            ));
-        }
-        if address.no_prefix_route {
-            let address = address.address;
-            notes.push(format!(
-                "the guest has a route to the network of {address} on {name}, which the namespace \
-                 has not"
-            ));
+fn interface(
+    view: &View,
+    config: &Config,
+    endpoint: &Endpoint,
+    guest: &mut Guest,
+    notes: &mut Vec<String>,
+) {
+    let name = config.guest_name(&endpoint.name);
+    let mut addresses = config.addresses_of(&endpoint.name).to_vec();
+    if addresses.is_empty() {
+        let all = view.addresses.iter();
+        for address in all.filter(|one| one.link == endpoint.index) {
+            addresses.push(match address.peer {
+                None => address.address,
+                Some(peer) => point_to_point(address, peer, name, guest),
+            });
+            differences(address, name, notes);
         }
     }
     let link = view.link(endpoint.index);
+    let over = config.overrides.get(&endpoint.name);
     guest.interfaces.push(Interface {
-        device: name.clone(),
-        name: name.clone(),
+        device: endpoint.name.clone(),
+        name: name.to_owned(),
         addresses,
-        mtu: endpoint.mtu,
+        mtu: over.and_then(|over| over.mtu).unwrap_or(endpoint.mtu),
         raw_flags: if link.is_some_and(|link| link.no_arp) {
             NO_ARP
         } else {
@@ -81,6 +80,41 @@ fn interface(view: &View, endpoint: &Endpoint, guest: &mut Guest, notes: &mut Ve
         pci_path: None,
         link_type: endpoint.kind.to_string(),
     });
+}
+
+/// Notes what of an address a guest cannot be told.
+fn differences(one: &view::Address, name: &str, notes: &mut Vec<String>) {
+    let address = one.address;
+    if let Some(label) = &one.label {
+        notes.push(format!(
+            "the label {label} of the address {address} is not in the guest"
+        ));
+    }
+    if one.no_prefix_route {
+        notes.push(format!(
+            "the guest has a route to the network of {address} on {name}, which the namespace \
+             has not"
+        ));
+    }
+    if one.temporary {
+        notes.push(format!(
+            "the address {address} on {name} ends some time in the namespace, and stays in the \
+             guest"
+        ));
+    }
+    if one.deprecated {
+        notes.push(format!(
+            "the address {address} on {name} is not for new connections in the namespace, and is \
+             in the guest"
+        ));
+    }
+    // The guest's kernel finds the scope of an IPv6 address by itself, as this one did.
+    if address.address().is_ipv4() && one.scope != 0 {
+        notes.push(format!(
+            "the scope {} of the address {address} on {name} is not in the guest",
+            one.scope
+        ));
+    }
 }
 
 /// A guest knows no peers: it gets the address alone, and a route to the other end.
@@ -122,25 +156,35 @@ fn rules(view: &View, notes: &mut Vec<String>) {
     }
 }
 
-fn neighbors(view: &View, endpoints: &[Endpoint], guest: &mut Guest, notes: &mut Vec<String>) {
+fn neighbors(
+    view: &View,
+    config: &Config,
+    endpoints: &[Endpoint],
+    guest: &mut Guest,
+    notes: &mut Vec<String>,
+) {
     for neighbor in &view.neighbors {
-        let endpoint = endpoints.iter().find(|one| one.index == neighbor.link);
-        let Some(endpoint) = endpoint.filter(|_| neighbor.state & PERMANENT != 0) else {
+        let Some(endpoint) = endpoints.iter().find(|one| one.index == neighbor.link) else {
             continue;
         };
-        if neighbor.mac.is_none() {
+        let device = config.guest_name(&endpoint.name);
+        let address = neighbor.address;
+        if neighbor.flags & PROXY != 0 {
             notes.push(format!(
-                "the neighbour {} on {} is not in the guest: it has no hardware address",
-                neighbor.address, endpoint.name
+                "the guest does not answer for the neighbour {address} on {device}"
             ));
-            continue;
+        } else if neighbor.state & PERMANENT != 0 && neighbor.mac.is_none() {
+            notes.push(format!(
+                "the neighbour {address} on {device} is not in the guest: it has no hardware address"
+            ));
+        } else if neighbor.state & PERMANENT != 0 {
+            guest.neighbors.push(Neighbor {
+                address,
+                device: device.to_owned(),
+                hardware_address: neighbor.mac,
+                state: neighbor.state,
+                flags: neighbor.flags,
+            });
         }
-        guest.neighbors.push(Neighbor {
-            address: neighbor.address,
-            device: endpoint.name.clone(),
-            hardware_address: neighbor.mac,
-            state: neighbor.state,
-            flags: neighbor.flags,
-        });
     }
 }

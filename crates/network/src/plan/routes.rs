@@ -1,82 +1,145 @@
 //! Which routes the guest is told, and why not of others.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use virtcontainers_types::{IpFamily, Route};
 
-use super::Endpoint;
+use super::reach::out_of_reach;
+use crate::view::Link;
 use crate::{Config, Error, ErrorKind, View, view};
 
-/// `RTN_UNICAST`, `RTPROT_REDIRECT`, `RTPROT_KERNEL`, `RT_TABLE_MAIN`, `RT_TABLE_LOCAL`,
+/// `RTN_UNICAST`, `RTPROT_REDIRECT`, `RTPROT_KERNEL`, `RT_TABLE_MAIN`,
 /// `RTNH_F_ONLINK` (linux/rtnetlink.h).
 const UNICAST: u8 = 1;
 const BY_REDIRECT: u8 = 1;
 const BY_KERNEL: u8 = 2;
 const MAIN: u32 = 254;
-const LOCAL: u32 = 255;
 const ON_LINK: u32 = 4;
 
-/// The routes of the guest, the least metric first. It knows no metrics, so that of several routes
-/// to one destination it has the best.
+/// The routes that a guest has through the interfaces of [`Config::connected`] as the namespace is
+/// now, those without a gateway first: what to tell it after one of its interfaces has gone. Those
+/// that are no longer there are passed over. Pure.
+///
+/// Errors: `Invalid` for a route through a link that is not there.
+pub fn connected_routes(view: &View, config: &Config) -> Result<Vec<Route>, Error> {
+    let links = view.links.iter();
+    let links: Vec<_> = links
+        .filter(|link| config.connected.contains(&link.name))
+        .collect();
+    let mut routes = routes(view, config, &links, &mut Vec::new())?;
+    routes.sort_by_key(|route| route.gateway.is_some());
+    Ok(routes)
+}
+
+/// The routes of the guest through new interfaces, the least metric first. It knows no metrics, so
+/// that of several routes to one destination it has the best, of those through the interfaces that
+/// are connected already, too.
 pub(super) fn routes(
     view: &View,
     config: &Config,
-    endpoints: &[Endpoint],
+    new: &[&Link],
     notes: &mut Vec<String>,
 ) -> Result<Vec<Route>, Error> {
-    let mut candidates: Vec<_> = view.routes.iter().filter(|route| is_told(route)).collect();
-    candidates.sort_by_key(|route| route.metric);
-    let mut destinations = BTreeSet::new();
+    let mut candidates = Vec::new();
+    for route in view.routes.iter().filter(|route| is_told(route)) {
+        if let Some(way) = way(view, config, new, route, notes)? {
+            candidates.push((route, way));
+        }
+    }
+    // Among equals stays what is there.
+    candidates.sort_by_key(|(route, way)| (route.metric, matches!(way, Way::New(_))));
+    let mut destinations: BTreeMap<_, bool> = BTreeMap::new();
     let mut routes = Vec::new();
-    for route in candidates {
-        let Some(device) = device(view, config, endpoints, route, notes)? else {
-            continue;
-        };
+    for (route, way) in candidates {
         let text = text(route, view);
-        if let Some(reason) = untellable(route) {
-            notes.push(format!("the {text} is not in the guest: {reason}"));
+        let is_new = matches!(way, Way::New(_));
+        let (Way::New(link) | Way::Connected(link)) = way;
+        let unreachable = || out_of_reach(view, config, link, route);
+        if let Some(reason) = untellable(route).or_else(unreachable) {
+            // Those of others were noted with them.
+            if is_new {
+                notes.push(format!("the {text} is not in the guest: {reason}"));
+            }
             continue;
         }
-        if !destinations.insert((route.family == IpFamily::V6, route.destination)) {
-            notes.push(format!(
+        let destination = (route.family == IpFamily::V6, route.destination);
+        match (destinations.get(&destination), is_new) {
+            (Some(_), true) => notes.push(format!(
                 "the {text} is not in the guest: it has another one to there, and knows no metrics"
-            ));
+            )),
+            (Some(true), false) => notes.push(format!(
+                "the {text} gives way to a better one to there, since the guest knows no metrics"
+            )),
+            (Some(false), false) | (None, _) => {}
+        }
+        if destinations.contains_key(&destination) {
             continue;
         }
-        if !route.tuning.is_empty() {
-            let parts = route.tuning.join(", ");
-            notes.push(format!("the {text} is in the guest without its {parts}"));
+        destinations.insert(destination, is_new);
+        if is_new {
+            routes.push(told(config, link, route, &text, notes));
         }
-        routes.push(Route {
-            family: route.family,
-            destination: route.destination,
-            gateway: route.gateway,
-            device: device.to_owned(),
-            source: route.source,
-            scope: route.scope,
-            flags: route.flags & ON_LINK,
-            mtu: route.mtu,
-        });
     }
     Ok(routes)
 }
 
-/// Routes that every kernel makes by itself from addresses are made by the guest's too.
-const fn is_told(route: &view::Route) -> bool {
-    route.table != LOCAL && route.protocol != BY_KERNEL && route.protocol != BY_REDIRECT
+/// The guest's route.
+fn told(
+    config: &Config,
+    link: &Link,
+    route: &view::Route,
+    text: &str,
+    notes: &mut Vec<String>,
+) -> Route {
+    if !route.tuning.is_empty() {
+        let parts = route.tuning.join(", ");
+        notes.push(format!("the {text} is in the guest without its {parts}"));
+    }
+    let given = config.addresses_of(&link.name);
+    let has = |source| given.is_empty() || given.iter().any(|one| one.address() == source);
+    let source = route.source.filter(|source| has(*source));
+    if let Some(source) = route.source.filter(|_| source.is_none()) {
+        notes.push(format!(
+            "the {text} is in the guest without its source {source}, which the guest has not"
+        ));
+    }
+    Route {
+        family: route.family,
+        destination: route.destination,
+        gateway: route.gateway,
+        device: config.guest_name(&link.name).to_owned(),
+        source,
+        scope: route.scope,
+        flags: route.flags & ON_LINK,
+        mtu: route.mtu,
+    }
 }
 
-/// The name of the route's interface in the guest; absent when it has none, which is noted.
-fn device<'a>(
-    view: &View,
+/// Routes that every kernel makes by itself from addresses are made by the guest's too.
+const fn is_told(route: &view::Route) -> bool {
+    route.protocol != BY_KERNEL && route.protocol != BY_REDIRECT
+}
+
+/// What a route leads through.
+#[derive(Debug, Clone, Copy)]
+enum Way<'a> {
+    /// An interface that is connected now.
+    New(&'a Link),
+    /// One that was connected before.
+    Connected(&'a Link),
+}
+
+/// What a route leads through; absent when the guest has no such interface, which is noted.
+fn way<'a>(
+    view: &'a View,
     config: &Config,
-    endpoints: &'a [Endpoint],
+    new: &[&'a Link],
     route: &view::Route,
     notes: &mut Vec<String>,
-) -> Result<Option<&'a str>, Error> {
+) -> Result<Option<Way<'a>>, Error> {
     let Some(index) = route.link else {
         // It is of no single interface, so that a later one has no part in it.
-        if config.only.is_none() && !endpoints.is_empty() {
+        if config.only.is_none() && !new.is_empty() {
             let reason = untellable(route).unwrap_or_else(|| "it has no interface".to_owned());
             notes.push(format!(
                 "the {} is not in the guest: {reason}",
@@ -85,9 +148,8 @@ fn device<'a>(
         }
         return Ok(None);
     };
-    let endpoint = endpoints.iter().find(|endpoint| endpoint.index == index);
-    if let Some(endpoint) = endpoint {
-        return Ok(Some(&endpoint.name));
+    if let Some(link) = new.iter().find(|link| link.index == index) {
+        return Ok(Some(Way::New(link)));
     }
     let Some(link) = view.link(index) else {
         let message = format!(
@@ -96,7 +158,10 @@ fn device<'a>(
         );
         return Err(Error::new(ErrorKind::Invalid, message));
     };
-    if config.only.is_none() && !endpoints.is_empty() {
+    if config.connected.contains(&link.name) {
+        return Ok(Some(Way::Connected(link)));
+    }
+    if config.only.is_none() && !new.is_empty() {
         notes.push(format!(
             "the {} is not in the guest, which has no interface {}",
             text(route, view),

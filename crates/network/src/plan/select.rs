@@ -1,16 +1,17 @@
 //! Which links become interfaces of the machine, and why others do not.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use virtcontainers_types::MacAddress;
 
-use super::{EndpointKind, Skipped};
+use super::{EndpointKind, Skipped, unique};
 use crate::view::{Address, Link};
 use crate::{Config, Error, ErrorKind, Model, View};
 
 /// `ifa_scope` of an address that is good on its link only (rtnetlink(7)).
 const SCOPE_LINK: u8 = 253;
+/// The least size of a packet that an Ethernet interface of the kernel takes (`ETH_MIN_MTU`).
+const LEAST_MTU: u32 = 68;
 
 /// A link that becomes an interface of the machine.
 #[derive(Debug)]
@@ -33,6 +34,9 @@ pub(super) fn select<'a>(view: &'a View, config: &Config) -> Result<Selection<'a
     named_are_there(view, config)?;
     let mut links: Vec<&Link> = view.links.iter().collect();
     links.sort_by(|a, b| (a.index, &a.name).cmp(&(b.index, &b.name)));
+    let is_connected = |link: &&Link| config.connected.contains(&link.name);
+    let connected: Vec<&Link> = links.iter().copied().filter(is_connected).collect();
+    links.retain(|link| !is_connected(link));
     let mut selection = Selection {
         chosen: Vec::new(),
         skipped: Vec::new(),
@@ -41,9 +45,6 @@ pub(super) fn select<'a>(view: &'a View, config: &Config) -> Result<Selection<'a
     for link in links {
         let wanted = config.only.as_ref();
         if wanted.is_some_and(|only| !only.contains(&link.name)) {
-            continue;
-        }
-        if config.connected.contains(&link.name) {
             continue;
         }
         if let Some(reason) = why_not(view, config, link) {
@@ -59,28 +60,40 @@ pub(super) fn select<'a>(view: &'a View, config: &Config) -> Result<Selection<'a
             });
             continue;
         }
-        selection.chosen.push(choose(link, config)?);
+        selection.chosen.push(choose(view, link, config)?);
     }
-    no_duplicates(&selection.chosen)?;
-    if selection.chosen.len() > config.max_interfaces {
-        let names: Vec<_> = selection.chosen.iter().map(|one| &*one.link.name).collect();
-        let message = format!(
-            "{} interfaces ({}) are more than the machine has room for: leave at most {}",
-            names.len(),
-            names.join(", "),
-            config.max_interfaces
-        );
-        return Err(Error::new(ErrorKind::Invalid, message));
-    }
+    unique::check(view, config, &selection.chosen, &connected)?;
+    enough_room(config, &selection.chosen)?;
     Ok(selection)
 }
 
+fn enough_room(config: &Config, chosen: &[Chosen<'_>]) -> Result<(), Error> {
+    let count = config.connected.len() + chosen.len();
+    if chosen.is_empty() || count <= config.max_interfaces {
+        return Ok(());
+    }
+    let names = chosen.iter().map(|one| &one.link.name);
+    let names: Vec<_> = config.connected.iter().chain(names).cloned().collect();
+    let message = format!(
+        "{count} interfaces ({}) are more than the machine has room for: leave at most {}",
+        names.join(", "),
+        config.max_interfaces
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
+}
+
 fn named_are_there(view: &View, config: &Config) -> Result<(), Error> {
-    let only = config.only.iter().flatten();
-    let named = only
+    let only = || config.only.iter().flatten();
+    if let Some(name) = only().find(|name| config.connected.contains(*name)) {
+        let message = format!("the machine has the interface {name} already");
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    let named = only()
         .chain(config.limits.keys())
-        .chain(config.vhost_user.keys());
-    for name in named {
+        .chain(config.vhost_user.keys())
+        .chain(config.overrides.keys());
+    // What is connected may have gone since.
+    for name in named.filter(|name| !config.connected.contains(*name)) {
         if !view.links.iter().any(|link| link.name == *name) {
             let message = format!(
                 "there is no interface {name} in the network namespace {}",
@@ -100,7 +113,7 @@ fn why_not(view: &View, config: &Config, link: &Link) -> Option<&'static str> {
         Some("connects another interface")
     } else if config.model == Model::None {
         Some("is not connected, as configured")
-    } else if !addresses().any(is_given) {
+    } else if !addresses().any(is_given) && config.addresses_of(&link.name).is_empty() {
         Some("has no address")
     } else {
         None
@@ -131,44 +144,37 @@ fn note_loopback(view: &View, link: &Link, notes: &mut Vec<String>) {
     }
 }
 
-fn choose<'a>(link: &'a Link, config: &Config) -> Result<Chosen<'a>, Error> {
+fn choose<'a>(view: &View, link: &'a Link, config: &Config) -> Result<Chosen<'a>, Error> {
+    let refuse = |kind, why: String| {
+        let message = format!("cannot connect the interface {}: {why}", link.name);
+        Err(Error::new(kind, message))
+    };
     let kind = EndpointKind::of(link, config)?;
     let good = |mac: &MacAddress| mac.0 != [0; 6] && mac.0[0] & 1 == 0;
     let Some(mac) = link.mac.filter(good) else {
-        let message = format!(
-            "cannot connect the interface {}: it has no hardware address of its own",
-            link.name
-        );
-        return Err(Error::new(ErrorKind::Invalid, message));
+        let why = "it has no hardware address of its own".to_owned();
+        return refuse(ErrorKind::Invalid, why);
     };
+    let wanted = config.overrides.get(&link.name).and_then(|over| over.mtu);
+    if let Some(mtu) = wanted.filter(|mtu| !(LEAST_MTU..=link.mtu).contains(mtu)) {
+        let most = link.mtu;
+        let why = format!(
+            "its packets have {LEAST_MTU} to {most} bytes, and the guest's cannot have {mtu}"
+        );
+        return refuse(ErrorKind::Invalid, why);
+    }
+    // A link belongs to one such thing at most: it would be taken from another.
+    let taken = matches!(config.model, Model::MacVtap | Model::Bridged) && kind.takes_every_model();
+    let master = link.master.and_then(|index| view.link(index));
+    if let Some(master) = master.filter(|master| taken && !is_ours(&master.name)) {
+        let why = format!("it belongs to {}; use the model tcfilter", master.name);
+        return refuse(ErrorKind::Unsupported, why);
+    }
     Ok(Chosen { link, mac, kind })
 }
 
-fn no_duplicates(chosen: &[Chosen<'_>]) -> Result<(), Error> {
-    let mut macs = BTreeMap::new();
-    let mut names = BTreeMap::new();
-    for one in chosen {
-        if let Some(other) = macs.insert(one.mac, &one.link.name) {
-            let message = format!(
-                "the interfaces {other} and {} have the same hardware address {}, by which the \
-                 guest would find either: change one",
-                one.link.name, one.mac
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        if let Some(other) = names.insert(&one.link.name, one.link.index) {
-            let message = format!(
-                "the interfaces {other} and {} have the same name {}",
-                one.link.index, one.link.name
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-    }
-    Ok(())
-}
-
 /// Whether a link's name is one that we give.
-fn is_ours(name: &str) -> bool {
+pub(super) fn is_ours(name: &str) -> bool {
     let middle = name.strip_suffix("_vc").and_then(|rest| {
         let tap = rest.strip_prefix("tap");
         tap.or_else(|| rest.strip_prefix("mvt"))

@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+mod added;
+
 use super::plan;
 use crate::{Config, ErrorKind, Plan, View};
 
@@ -236,6 +238,12 @@ fn a_limit_of_somebody_else_is_not_replaced() {
 }
 
 fn refused(name: &str, changes: &[(&str, Value)]) -> crate::Error {
+    let input = changed(name, changes);
+    plan(&input.view, &input.config).expect_err("it is refused")
+}
+
+/// An input with other values at some places.
+fn changed(name: &str, changes: &[(&str, Value)]) -> Input {
     let mut input: Value = serde_json::from_str(&text(name)).expect("JSON");
     for (pointer, value) in changes {
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
@@ -245,6 +253,5 @@ fn refused(name: &str, changes: &[(&str, Value)]) -> crate::Error {
             other => panic!("{pointer} is in {other}"),
         }
     }
-    let input: Input = serde_json::from_value(input).expect("the input is still one");
-    plan(&input.view, &input.config).expect_err("it is refused")
+    serde_json::from_value(input).expect("the input is still one")
 }
