@@ -1,5 +1,7 @@
 //! Network namespaces with names, in which a test makes links, and what there is in them.
 
+mod inventory;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,18 +16,6 @@ use crate::program::Program;
 /// Long enough for a busy host.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a namespace is compared by.
-const SEEN: [&str; 8] = [
-    "ip -d link show",
-    "ip -d address show",
-    "ip route show table all",
-    "ip -6 route show table all",
-    "ip rule show",
-    "ip -6 rule show",
-    "ip neighbor show nud permanent",
-    "tc qdisc show",
-];
-
 /// A network namespace that bears the test's name, removed with all that is in it when this is dropped.
 #[derive(Debug)]
 pub struct Netns {
@@ -36,7 +26,7 @@ impl Netns {
     /// A namespace in which only the loopback interface is, which is up.
     pub fn new(place: &Place, name: &str) -> Result<Self> {
         let name = place.id(name);
-        outside(&format!("ip netns add {name}"))?;
+        command(&format!("ip netns add {name}"))?;
         let made = Self { name };
         made.run("ip link set lo up")?;
         Ok(made)
@@ -59,7 +49,7 @@ impl Netns {
 
     /// Runs commands in it, one a line; what they say.
     pub fn run(&self, script: &str) -> Result<String> {
-        self.inside(|| script.lines().map(outside).collect())
+        self.inside(|| script.lines().map(command).collect())
     }
 
     /// A pair of interfaces, one end here, one in another namespace; both up, without addresses, also
@@ -81,29 +71,12 @@ impl Netns {
     /// Links, addresses, routes, rules, static neighbours, queueing disciplines and filters, without
     /// what the kernel settles some time after a change.
     pub fn inventory(&self) -> Result<BTreeSet<String>> {
-        let mut seen = BTreeSet::new();
-        for command in SEEN {
-            let told = self.run(command)?;
-            seen.extend(told.lines().filter_map(settled));
-        }
-        for link in self.links()? {
-            for at in ["ingress", "root"] {
-                let told = self.run(&format!("tc filter show dev {link} {at}"))?;
-                seen.extend(told.lines().map(|line| format!("{link} {at}: {line}")));
-            }
-        }
-        Ok(seen)
+        self.inside(inventory::take)
     }
 
     /// The names of the links in it.
     pub fn links(&self) -> Result<BTreeSet<String>> {
-        let told = self.run("ip -o link show")?;
-        let name = |line: &str| {
-            let name = line.split(": ").nth(1)?;
-            Some(name.split('@').next()?.to_owned())
-        };
-        let names = told.lines().map(|line| name(line).context("no name"));
-        names.collect()
+        self.inside(inventory::names)
     }
 
     /// Waits until only these links are in it. Of a pair one end goes some time after the namespace that
@@ -120,21 +93,13 @@ impl Netns {
 
     /// Fails unless it is as it was, and shows the difference.
     pub fn assert_as(&self, before: &BTreeSet<String>) -> Result<()> {
-        let now = self.inventory()?;
-        let new: Vec<_> = now.difference(before).collect();
-        let gone: Vec<_> = before.difference(&now).collect();
-        ensure!(
-            now == *before,
-            "{}: new {new:#?}, gone {gone:#?}",
-            self.name
-        );
-        Ok(())
+        assert_same(&self.name, &self.inventory()?, before)
     }
 }
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        if let Err(error) = outside(&format!("ip netns delete {}", self.name)) {
+        if let Err(error) = command(&format!("ip netns delete {}", self.name)) {
             eprintln!("cannot remove the namespace {}: {error:#}", self.name);
         }
     }
@@ -153,8 +118,21 @@ pub fn inside<T: Send>(namespace: &Path, work: impl FnOnce() -> Result<T> + Send
     })
 }
 
+/// What there is in the network namespace of the calling thread, compared as one of the test's own.
+pub fn inventory_of_host() -> Result<BTreeSet<String>> {
+    inventory::take()
+}
+
+/// Fails unless two inventories are the same, and shows the difference.
+pub fn assert_same(name: &str, now: &BTreeSet<String>, before: &BTreeSet<String>) -> Result<()> {
+    let new: Vec<_> = now.difference(before).collect();
+    let gone: Vec<_> = before.difference(now).collect();
+    ensure!(now == before, "{name}: new {new:#?}, gone {gone:#?}");
+    Ok(())
+}
+
 /// Runs a command in the namespace of the calling thread.
-fn outside(line: &str) -> Result<String> {
+fn command(line: &str) -> Result<String> {
     let mut words = line.split_whitespace();
     let mut program = Program::new(words.next().context("no command")?);
     for word in words {
@@ -162,18 +140,4 @@ fn outside(line: &str) -> Result<String> {
     }
     let end = program.finish().and_then(|end| end.expect(0));
     Ok(end.with_context(|| line.trim().to_owned())?.text())
-}
-
-/// A line without what changes by itself: whether links have a carrier, which addresses are the host's
-/// own, timers.
-fn settled(line: &str) -> Option<String> {
-    if line.contains(" table local proto kernel ") || line.contains("_timer ") {
-        return None;
-    }
-    let line = line.replace("NO-CARRIER,", "").replace(",LOWER_UP", "");
-    let mut words: Vec<&str> = line.split(' ').collect();
-    if let Some(state) = words.iter().position(|word| *word == "state") {
-        words.drain(state..(state + 2).min(words.len()));
-    }
-    Some(words.join(" "))
 }

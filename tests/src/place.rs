@@ -1,5 +1,6 @@
 //! A place of a test's own: state root, root file system, ids that nobody else uses.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,6 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::inventory::Inventory;
+use crate::links::{assert_same, inventory_of_host};
 use crate::program::Program;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -18,6 +20,8 @@ pub struct Place {
     root: PathBuf,
     prefix: String,
     before: Inventory,
+    /// The host's links, routes and so on.
+    network: BTreeSet<String>,
 }
 
 impl Place {
@@ -40,6 +44,7 @@ impl Place {
             root,
             prefix,
             before,
+            network: inventory_of_host()?,
         })
     }
 
@@ -95,12 +100,13 @@ impl Place {
         program
     }
 
-    /// Fails if anything that bears this place's ids or root is there that was not at the start.
+    /// Fails if anything that bears this place's ids or root is there that was not at the start, or if
+    /// the host's network is not as it was.
     pub fn assert_clean(&self) -> Result<()> {
         let after = Inventory::take(&self.prefix, &self.root)?;
         let left = after.since(&self.before);
         anyhow::ensure!(left.is_empty(), "left behind: {left:#?}");
-        Ok(())
+        assert_same("the host", &inventory_of_host()?, &self.network)
     }
 }
 

@@ -4,21 +4,26 @@
 mod bridge;
 mod cni;
 mod deaths;
+mod frames;
 mod given;
 mod hooks;
+mod late;
+mod names;
+mod rates;
 mod refusals;
 mod traffic;
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 use virtcontainers_tests::bundle::Bundle;
+use virtcontainers_tests::program::Program;
 use virtcontainers_tests::{Netns, Place};
 
 /// Long enough for machines that share two processors with other tests.
@@ -62,6 +67,20 @@ impl Wire {
         Ok(wire)
     }
 
+    /// A second pair, `lan0` inside and `out1` outside, with 10.8.0 and fd00:8 for 10.9.0 and fd00:9.
+    fn add_lan(&self, mtu: u32) -> Result<()> {
+        self.outside.join("out1", &self.sandbox, "lan0", mtu)?;
+        self.outside.run(
+            "ip address add 10.8.0.1/24 dev out1
+             ip address add fd00:8::1/64 dev out1 nodad",
+        )?;
+        self.sandbox.run(
+            "ip address add 10.8.0.2/24 dev lan0
+             ip address add fd00:8::2/64 dev lan0 nodad",
+        )?;
+        Ok(())
+    }
+
     fn inventory(&self) -> Result<[BTreeSet<String>; 2]> {
         Ok([self.outside.inventory()?, self.sandbox.inventory()?])
     }
@@ -82,42 +101,88 @@ fn joined<'a>(place: &'a Place, namespace: &Path, script: &str) -> Result<Bundle
     Ok(bundle)
 }
 
+/// The settings of a model; of the default none.
+fn settings(model: &str) -> String {
+    match model {
+        "tcfilter" => String::new(),
+        other => format!("[network]\nmodel = \"{other}\"\n"),
+    }
+}
+
 /// A container that runs in the background.
 struct Guest<'a> {
     place: &'a Place,
     id: String,
+    /// The configuration file.
+    config: PathBuf,
 }
 
 impl<'a> Guest<'a> {
     /// One that serves the echo.
     fn start(place: &'a Place, name: &str, namespace: &Path) -> Result<Self> {
-        let guest = Self::of(place, name, &joined(place, namespace, ECHO)?)?;
+        Self::start_with(place, name, namespace, "")
+    }
+
+    /// One that serves the echo, with settings as in a configuration file.
+    fn start_with(place: &'a Place, name: &str, namespace: &Path, settings: &str) -> Result<Self> {
+        let guest = Self::new(place, name, settings)?;
+        guest.run(&joined(place, namespace, ECHO)?)?;
         guest.sh(READY)?;
         Ok(guest)
     }
 
     fn of(place: &'a Place, name: &str, bundle: &Bundle<'_>) -> Result<Self> {
-        bundle.write()?;
+        let guest = Self::new(place, name, "")?;
+        guest.run(bundle)?;
+        Ok(guest)
+    }
+
+    /// One that does not run yet.
+    fn new(place: &'a Place, name: &str, settings: &str) -> Result<Self> {
+        let config = place.path(&format!("{name}.toml"));
+        std::fs::write(&config, settings)?;
         let id = place.id(name);
-        let output = place.path(&format!("output-{name}"));
+        Ok(Self { place, id, config })
+    }
+
+    /// A command with the settings.
+    fn vc<'b>(&self, words: impl IntoIterator<Item = &'b str>) -> Program {
+        self.place.vc(words).env("VC_CONFIG", &self.config)
+    }
+
+    fn run(&self, bundle: &Bundle<'_>) -> Result<()> {
+        self.make(["run", "--detach"], bundle)
+    }
+
+    fn create(&self, bundle: &Bundle<'_>) -> Result<()> {
+        self.make(["create"], bundle)
+    }
+
+    fn make<'b>(
+        &self,
+        words: impl IntoIterator<Item = &'b str>,
+        bundle: &Bundle<'_>,
+    ) -> Result<()> {
+        bundle.write()?;
+        // What runs on holds no pipe of the test's.
+        let output = self.place.path(&format!("output-{}", self.id));
         std::fs::create_dir(&output)?;
-        let run = place.vc(["run", "--detach", "--bundle"]);
-        let run = run.arg(bundle.directory()).arg(&id).output_to(&output)?;
-        let status = run.finish()?.status;
+        let make = self.vc(words).arg("--bundle").arg(bundle.directory());
+        let status = make.arg(&self.id).output_to(&output)?.finish()?.status;
         let said = std::fs::read_to_string(output.join("stderr"))?;
         ensure!(status == 0, "status {status}: {said}");
-        Ok(Self { place, id })
+        Ok(())
     }
 
     /// What a script says that runs in the container.
     fn sh(&self, script: &str) -> Result<String> {
-        let exec = self.place.vc(["exec", &self.id, "sh", "-c", script]);
+        let exec = self.vc(["exec", &self.id, "sh", "-c", script]);
         let end = exec.finish()?.expect(0);
         Ok(end.with_context(|| script.to_owned())?.text())
     }
 
     fn delete(self) -> Result<()> {
-        let delete = self.place.vc(["delete", "--force", &self.id]);
+        let delete = self.vc(["delete", "--force", &self.id]);
         delete.finish()?.expect(0).map(drop)
     }
 }

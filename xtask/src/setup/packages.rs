@@ -102,6 +102,7 @@ const OF_TESTS: &[Need] = &[
     // What makes networks, for Podman and called directly.
     file(&["/usr/lib/cni/bridge"], "containernetworking-plugins"),
     program("iptables", "iptables"),
+    program("ping", "iputils-ping"),
     program("nsenter", "util-linux"),
     program("containerd", "containerd"),
     program("ctr", "containerd"),
