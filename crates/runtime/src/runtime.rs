@@ -64,6 +64,11 @@ impl Runtime {
         })
     }
 
+    /// A runtime for whoever has only the host.
+    pub(crate) const fn of(host: Arc<Host>) -> Self {
+        Self { host, kept: None }
+    }
+
     /// The same runtime, for a handle that keeps its connection.
     pub(crate) fn keeping(&self) -> Self {
         Self {

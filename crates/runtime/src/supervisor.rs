@@ -13,6 +13,7 @@ pub(crate) mod console;
 pub(crate) mod control;
 mod creator;
 mod finish;
+mod follow;
 mod inbox;
 pub(crate) mod inherited;
 mod note;
@@ -21,6 +22,7 @@ mod standing;
 mod start;
 pub(crate) mod tasks;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixStream;
@@ -83,7 +85,7 @@ enum End {
 /// Gives the status of the first container. Errors: `Incompatible` when the creator does not begin
 /// as expected. What happens to the sandbox is told to the creator and stored, not returned.
 pub(crate) async fn supervise_here(
-    host: &Host,
+    host: &Arc<Host>,
     control: UnixStream,
     io: ContainerIo,
     front: Option<Front>,
@@ -115,7 +117,7 @@ pub(crate) async fn supervise_here(
 
 /// Supervises one sandbox from its boot to its end.
 async fn supervise(
-    host: &Host,
+    host: &Arc<Host>,
     begin: Begin,
     (creator, gone): (Creator, CreatorGone),
     io: ContainerIo,
@@ -156,7 +158,7 @@ struct Outlook {
 /// One sandbox under supervision.
 #[derive(Debug)]
 struct Session<'a> {
-    host: &'a Host,
+    host: &'a Arc<Host>,
     begin: Begin,
     ledger: Ledger,
     hosting: Hosting<'a>,

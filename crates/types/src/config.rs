@@ -114,6 +114,10 @@ pub struct NetworkConfig {
     /// appeared in its namespace, that is an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
+    /// Interfaces that appear in the namespace later are connected, and those that vanish are taken
+    /// from the machine, for as long as it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
     /// How frames get from the namespace's interfaces to the machine.
     #[serde(default)]
     pub model: NetworkModel,
@@ -144,6 +148,7 @@ impl Default for NetworkConfig {
             namespace: None,
             disabled: false,
             required: false,
+            follow: false,
             model: NetworkModel::default(),
             queues: None,
             vhost: yes(),

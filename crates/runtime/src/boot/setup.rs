@@ -32,7 +32,7 @@ pub(crate) struct Ready {
     pub(crate) facts: GuestFacts,
     pub(crate) attached: Attached,
     daemon: Option<Arc<Daemon>>,
-    _namespace: Option<Namespace>,
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl Ready {
@@ -94,7 +94,7 @@ impl Connected {
             facts,
             attached,
             daemon,
-            _namespace: namespace,
+            namespace,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a machine has of its namespace, as it is kept with the sandbox.
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_network::{Connection, Endpoint, NamespaceId, Plan, Skipped};
+use virtcontainers_network::{Connection, Endpoint, NamespaceId, Plan, Skipped, View};
 use virtcontainers_store::{Blob, Record};
 use virtcontainers_types::{
     ConnectedInterface, Interface, MacAddress, NetworkStatus, Route, SandboxId, SkippedInterface,
@@ -97,6 +97,16 @@ impl Attached {
     pub(crate) fn with_address(&self, address: MacAddress) -> Option<&AttachedDevice> {
         let mut devices = self.devices.iter();
         devices.find(|device| device.endpoint.mac == address)
+    }
+
+    /// The hardware addresses of the devices whose link is not in the namespace any more.
+    pub(crate) fn vanished(&self, view: &View) -> Vec<MacAddress> {
+        let there = |device: &&AttachedDevice| {
+            let mut links = view.links.iter();
+            links.any(|link| link.index == device.endpoint.index)
+        };
+        let vanished = self.devices.iter().filter(|device| !there(device));
+        vanished.map(|device| device.endpoint.mac).collect()
     }
 
     /// What is left without one device.

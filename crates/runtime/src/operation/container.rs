@@ -10,6 +10,7 @@ use virtcontainers_types::{
     Input, Operation, ProcessIdentity, SandboxId, SandboxState, decide,
 };
 
+use super::interface::Patience;
 use crate::boot;
 use crate::cgroup;
 use crate::clock;
@@ -149,7 +150,7 @@ impl Runtime {
         let operation = Operation::StartContainer;
         let mut lease = self.exclusive(operation, id, Some(container)).await?;
         if lease.record().state == SandboxState::Ready {
-            self.catch_up(&mut lease)
+            self.catch_up(&mut lease, Patience::ForPromised)
                 .await
                 .map_err(|error| error.of(id))?;
         }

@@ -13,6 +13,14 @@ use crate::network::{Attached, AttachedDevice, added, await_interface, decide, d
 use crate::network::{fallback, set_routes, set_up};
 use crate::runtime::Runtime;
 
+/// Whether an interface that was promised is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    None,
+    /// Containers are about to start, which would find nothing.
+    ForPromised,
+}
+
 /// The address that stands for none.
 const NO_ADDRESS: MacAddress = MacAddress([0; 6]);
 
@@ -138,11 +146,36 @@ impl Runtime {
         }
     }
 
-    /// Connects what has come into the namespace since the machine was made, before its containers
-    /// start. One that was promised is waited for.
+    /// Takes from the machine what has vanished from the namespace, and connects what has come.
     ///
-    /// Errors: `Timeout` when it does not come; as [`add_interface`](Self::add_interface).
-    pub(super) async fn catch_up(&self, lease: &mut Lease) -> Result<(), Error> {
+    /// Errors: as [`add_interface`](Self::add_interface) and
+    /// [`remove_interface`](Self::remove_interface).
+    pub(crate) async fn follow(&self, id: &SandboxId) -> Result<(), Error> {
+        let mut lease = self.exclusive(Operation::AddInterface, id, None).await?;
+        let followed = async {
+            let Some((namespace, _)) = self.place(lease.record())? else {
+                return Ok(());
+            };
+            let view = network::scan(&namespace)
+                .during(|| "cannot look at the network namespace".to_owned())?;
+            let attached = Attached::of(lease.record())?;
+            for vanished in attached.vanished(&view) {
+                self.remove_one(&mut lease, vanished).await?;
+            }
+            self.catch_up(&mut lease, Patience::None).await
+        };
+        followed.await.map_err(|error: Error| error.of(id))
+    }
+
+    /// Connects what has come into the namespace since the machine was made.
+    ///
+    /// Errors: `Timeout` when what was promised does not come; as
+    /// [`add_interface`](Self::add_interface).
+    pub(super) async fn catch_up(
+        &self,
+        lease: &mut Lease,
+        patience: Patience,
+    ) -> Result<(), Error> {
         let Some((namespace, sandbox)) = self.place(lease.record())? else {
             return Ok(());
         };
@@ -151,7 +184,8 @@ impl Runtime {
         let capabilities = self.host.backend.capabilities();
         let view = network::scan(&namespace).during(failed)?;
         let mut plan = decide(&view, &sandbox, &capabilities, &attached).during(failed)?;
-        if plan.endpoints.is_empty() && attached.is_empty() && sandbox.network.required {
+        let promised = sandbox.network.required && patience == Patience::ForPromised;
+        if plan.endpoints.is_empty() && attached.is_empty() && promised {
             let deadline = self.deadlines().network;
             plan = await_interface(&namespace, &sandbox, capabilities, deadline).await?;
         }

@@ -7,6 +7,7 @@ use virtcontainers_types::{
     SandboxState, SandboxStatus, decide,
 };
 
+use super::interface::Patience;
 use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent};
 use crate::options::{ContainerIo, Progress};
@@ -39,7 +40,7 @@ impl Runtime {
     }
 
     async fn start_containers(&self, lease: &mut Lease) -> Result<(), Error> {
-        self.catch_up(lease)
+        self.catch_up(lease, Patience::ForPromised)
             .await
             .map_err(|error| error.of(lease.id()))?;
         let mut record = lease.record().clone();

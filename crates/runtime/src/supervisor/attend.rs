@@ -13,6 +13,7 @@ use virtcontainers_process::ProgramCode;
 use virtcontainers_types::{Attachment, ContainerId, ExitStatus, GuestFacts, Lifetime};
 
 use super::control::Exits;
+use super::follow::follow;
 use super::inbox::{Guest, News, Watch, Wish};
 use super::note::{Ended, Watches, note_container_end};
 use super::{End, Hosting, Session, carry};
@@ -20,6 +21,7 @@ use crate::Agent;
 use crate::boot::Ready;
 use crate::error::{Error, ErrorKind};
 use crate::options::ContainerIo;
+use crate::runtime::Runtime;
 use crate::terminal;
 
 /// How long the end of the machine may follow the loss of its agent and still be its cause.
@@ -150,6 +152,7 @@ impl Session<'_> {
             Arc::clone(&ready.agent),
             Arc::clone(&self.inbox.news),
         ));
+        let following = self.follow(ready).map(tokio::spawn);
         let mut lost = pin!(ready.lost());
         // Beside the loop: whoever holds the lease may be asking for something here.
         let mut notes = JoinSet::new();
@@ -209,7 +212,26 @@ impl Session<'_> {
             rests = matches!(self.hosting, Hosting::Task(_));
         };
         events.abort();
+        if let Some(following) = following {
+            following.abort();
+        }
         end
+    }
+
+    /// Follows the interfaces of the namespace, if that is configured.
+    fn follow(&self, ready: &Ready) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let wanted = self.begin.config.network.follow;
+        let namespace = ready.namespace.as_ref().filter(|_| wanted)?;
+        match virtcontainers_network::watch(namespace) {
+            Ok(watch) => {
+                let runtime = Runtime::of(Arc::clone(self.host));
+                Some(follow(runtime, self.begin.config.id.clone(), watch))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the interfaces of the namespace are not followed");
+                None
+            }
+        }
     }
 
     /// Records the end of a container, then tells those who wait for it: they find the record up to
