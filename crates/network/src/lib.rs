@@ -31,7 +31,7 @@ pub use scan::scan;
 pub use undo::{OWNER, Undo, VERSION, undo, undo_all};
 pub use view::View;
 pub use virtcontainers_types::{NetworkModel as Model, RateLimit};
-pub use watch::{Watch, scan_until, watch};
+pub use watch::{Watch, Woken, scan_until, scan_until_cancelled, watch};
 
 /// Where network namespaces have their names, by the convention of `ip-netns(8)`.
 pub const DIRECTORY: &str = "/run/netns";

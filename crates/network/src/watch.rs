@@ -70,19 +70,47 @@ impl Watch {
     ///
     /// Errors: `Internal`.
     pub fn wait(&self, longest: Duration) -> Result<bool, Error> {
+        let woken = self.wait_unless(longest, None)?;
+        Ok(woken == Woken::News)
+    }
+
+    /// As [`wait`](Self::wait), and ends at once when `cancelled` can be read from, or all that could
+    /// write to it are closed: an eventfd, or the reading end of a pipe. It is not read.
+    ///
+    /// Errors: `Internal`.
+    pub fn wait_unless(
+        &self,
+        longest: Duration,
+        cancelled: Option<BorrowedFd<'_>>,
+    ) -> Result<Woken, Error> {
         let failed = |source: io::Error| Error::system("watch", &self.path, source);
         let timeout = Timespec::try_from(longest).ok();
-        let mut interest = [PollFd::new(self, PollFlags::IN)];
+        let mut interest = vec![PollFd::new(self, PollFlags::IN)];
+        interest.extend(cancelled.map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN)));
         match rustix::event::poll(&mut interest, timeout.as_ref()) {
-            Ok(0) => Ok(false),
+            Ok(0) => Ok(Woken::Late),
+            Ok(_) if interest.get(1).is_some_and(|one| !one.revents().is_empty()) => {
+                Ok(Woken::Cancelled)
+            }
             // Whoever waits looks again, which does no harm.
             Ok(_) | Err(Errno::INTR) => {
                 self.drain()?;
-                Ok(true)
+                Ok(Woken::News)
             }
             Err(source) => Err(failed(source.into())),
         }
     }
+}
+
+/// Why somebody who waited for news goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Something may have changed.
+    News,
+    /// The time has passed.
+    Late,
+    /// There is no interest any more.
+    Cancelled,
 }
 
 /// Looks at a namespace until what is there is `enough`, at once and after each change. Blocks the
@@ -94,19 +122,52 @@ pub fn scan_until(
     deadline: Duration,
     enough: impl Fn(&View) -> bool,
 ) -> Result<View, Error> {
+    match look(namespace, deadline, None, enough)? {
+        (view, Woken::News) => Ok(view),
+        (view, Woken::Late | Woken::Cancelled) => Err(too_late(&view, deadline)),
+    }
+}
+
+/// As [`scan_until`], for a thread that somebody else may call off: it ends at once, without a view,
+/// when `cancelled` can be read from, or all that could write to it are closed (an eventfd, or the
+/// reading end of a pipe; see [`Watch::wait_unless`]).
+///
+/// Errors: those of [`scan_until`].
+pub fn scan_until_cancelled(
+    namespace: &Namespace,
+    deadline: Duration,
+    cancelled: BorrowedFd<'_>,
+    enough: impl Fn(&View) -> bool,
+) -> Result<Option<View>, Error> {
+    match look(namespace, deadline, Some(cancelled), enough)? {
+        (view, Woken::News) => Ok(Some(view)),
+        (view, Woken::Late) => Err(too_late(&view, deadline)),
+        (_, Woken::Cancelled) => Ok(None),
+    }
+}
+
+/// The last look, and why it is the last: `News` when it is enough.
+fn look(
+    namespace: &Namespace,
+    deadline: Duration,
+    cancelled: Option<BorrowedFd<'_>>,
+    enough: impl Fn(&View) -> bool,
+) -> Result<(View, Woken), Error> {
     // From before the first look, so that no change falls between.
     let news = watch(namespace)?;
     let end = Instant::now().checked_add(deadline);
     loop {
         let view = scan(namespace)?;
         if enough(&view) {
-            return Ok(view);
+            return Ok((view, Woken::News));
         }
         let left = end.map_or(Duration::MAX, |end| {
             end.saturating_duration_since(Instant::now())
         });
-        if left.is_zero() || !news.wait(left)? {
-            return Err(too_late(&view, deadline));
+        match news.wait_unless(left, cancelled)? {
+            Woken::News if !left.is_zero() => {}
+            Woken::News | Woken::Late => return Ok((view, Woken::Late)),
+            Woken::Cancelled => return Ok((view, Woken::Cancelled)),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What is seen in a namespace is what `ip` put there.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use virtcontainers_network::{Config, ErrorKind, plan, scan, scan_until, watch};
+use virtcontainers_network::{
+    Config, ErrorKind, Woken, plan, scan, scan_until, scan_until_cancelled, watch,
+};
 use virtcontainers_types::IpFamily;
 
 use crate::fixture::{OUTSIDE_MAC, Pair, Place};
@@ -114,4 +117,61 @@ fn what_does_not_come_is_an_error_that_says_what_is_there() {
     assert!(error.to_string().contains("lo, eth0"), "{error}");
     // What is there is enough, however short the time.
     scan_until(&namespace, Duration::ZERO, |_| true).unwrap();
+}
+
+/// Whoever waits for interfaces on a thread of its own is called off by an end of a pipe that goes.
+#[test]
+fn who_waits_for_what_does_not_come_can_be_called_off() {
+    let pair = Pair::new();
+    let namespace = pair.sandbox.open();
+    let (cancelled, cancel) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    let long = Duration::from_secs(3600);
+    std::thread::scope(|scope| {
+        let (tell, looked) = std::sync::mpsc::channel();
+        let waiting = scope.spawn(|| {
+            let enough = move |_: &virtcontainers_network::View| {
+                tell.send(()).unwrap();
+                false
+            };
+            scan_until_cancelled(&namespace, long, cancelled.as_fd(), enough)
+        });
+        looked.recv().unwrap();
+        // Changes do not end it.
+        pair.add("eth1", "out1", 1500);
+        looked.recv().unwrap();
+        drop(cancel);
+        assert_eq!(waiting.join().unwrap().unwrap(), None);
+    });
+    // What is there is enough, whether anybody still cares or not.
+    let view = scan_until_cancelled(&namespace, long, cancelled.as_fd(), |_| true).unwrap();
+    assert!(view.is_some());
+    let news = watch(&namespace).unwrap();
+    let woken = news.wait_unless(long, Some(cancelled.as_fd())).unwrap();
+    assert_eq!(woken, Woken::Cancelled);
+    assert_eq!(news.wait_unless(Duration::ZERO, None).unwrap(), Woken::Late);
+}
+
+#[test]
+fn what_another_kernel_answers_for_and_addresses_that_end_are_seen() {
+    let pair = Pair::new();
+    pair.sandbox.run(
+        "ip neighbor add proxy 10.9.0.77 dev eth0
+         ip address add 10.9.0.8/24 dev eth0 valid_lft 3600 preferred_lft 0
+         ip address add 10.9.0.9/32 dev eth0 scope link
+         ip route add local 10.66.0.0/16 dev eth0",
+    );
+    let notes = pair.plan(&Config::default()).notes;
+    assert_eq!(notes.len(), 5, "{notes:#?}");
+    for word in [
+        "does not answer for the neighbour 10.9.0.77",
+        "10.9.0.8/24 on eth0 ends",
+        "10.9.0.8/24 on eth0 is not for new connections",
+        "scope 253",
+        "10.66.0.0/16 on eth0 is not in the guest",
+    ] {
+        assert!(
+            notes.iter().any(|note| note.contains(word)),
+            "{word} in {notes:#?}"
+        );
+    }
 }
