@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::MacAddress;
@@ -15,6 +16,8 @@ const LEAST_MTU: u32 = 68;
 const LARGEST_MTU: u32 = 65535;
 /// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
 const MOST_QUEUES: u16 = 256;
+/// What a socket's address has room for, with the zero byte that some programs put after it (unix(7)).
+const LONGEST_SOCKET_PATH: usize = 107;
 
 /// A network device of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,8 +133,41 @@ impl NetworkDevicePlan {
                 self.queues
             ));
         }
-        Ok(())
+        match &self.carrier {
+            Carrier::VhostUser { socket } if !is_socket_path(socket) => refuse(format!(
+                "the socket {socket:?} of its switch is no absolute path, in text, of at most \
+                 {LONGEST_SOCKET_PATH} bytes"
+            )),
+            Carrier::Vfio { address } if !is_pci_address(address) => refuse(format!(
+                "{address:?} is no address on the PCI bus, such as 0000:03:00.0"
+            )),
+            Carrier::Tap | Carrier::VhostUser { .. } | Carrier::Vfio { .. } => Ok(()),
+        }
     }
+}
+
+fn is_socket_path(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let is_text = path.to_str().is_some() && !bytes.contains(&0);
+    is_text && path.is_absolute() && bytes.len() <= LONGEST_SOCKET_PATH
+}
+
+/// Domain, bus, device and function, in lowercase hexadecimal digits.
+fn is_pci_address(text: &str) -> bool {
+    let digits = |part: &str, count: usize| {
+        let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        part.len() == count && part.bytes().all(hexadecimal)
+    };
+    let parts: Vec<&str> = text.split([':', '.']).collect();
+    let [domain, bus, device, function] = parts[..] else {
+        return false;
+    };
+    let shape = format!("{domain}:{bus}:{device}.{function}");
+    shape == text
+        && digits(domain, 4)
+        && digits(bus, 2)
+        && digits(device, 2)
+        && matches!(function.as_bytes(), [b'0'..=b'7'])
 }
 
 impl Handoffs {
@@ -146,10 +182,8 @@ impl Handoffs {
             let message = "the network devices that are handed over are not those of the plan";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let pairs = plan.network_devices.iter().zip(&self.network_devices);
-        pairs
-            .map(|(device, handoff)| handoff.check(device))
-            .collect::<Result<_, _>>()
+        let mut pairs = plan.network_devices.iter().zip(&self.network_devices);
+        pairs.try_for_each(|(device, handoff)| handoff.check(device))
     }
 }
 

@@ -8,13 +8,14 @@ use std::ffi::OsString;
 use std::os::fd::RawFd;
 use std::path::Path;
 
-use virtcontainers_hypervisor::{MachinePlan, NetworkDevicePlan, SharePlan};
+use virtcontainers_hypervisor::{MachinePlan, SharePlan};
 use virtcontainers_types::GuestRoot;
 
 use crate::choice::{Choice, Vsock};
 use crate::host::Accelerator;
 use crate::names::VHOST_SOCKET;
 
+mod network;
 #[cfg(test)]
 mod tests;
 
@@ -78,9 +79,7 @@ pub(crate) fn render(
     if let Some(share) = &plan.share {
         file_system(&mut args, share);
     }
-    for (device, descriptors) in plan.network_devices.iter().zip(&descriptors.network) {
-        network(&mut args, device, descriptors);
-    }
+    network::render(&mut args, &plan.network_devices, &descriptors.network);
     args.option("-kernel", &choice.kernel);
     match &choice.root {
         GuestRoot::Initrd(path) => args.option("-initrd", path),
@@ -165,45 +164,6 @@ fn file_system(args: &mut Args, share: &SharePlan) {
     let mut device = OsString::from("vhost-user-fs-pci,chardev=share,tag=");
     device.push(escaped(Path::new(&share.tag)));
     args.option("-device", device);
-}
-
-/// A tap or macvtap that we opened, so that no script runs. The device has no boot program, which no
-/// guest of ours runs.
-fn network(args: &mut Args, device: &NetworkDevicePlan, descriptors: &NetworkDescriptors) {
-    let NetworkDevicePlan {
-        id,
-        mac,
-        mtu,
-        queues,
-        carrier: _,
-    } = device;
-    let taps = list(&descriptors.taps);
-    let several = *queues > 1;
-    let mut netdev = match several {
-        true => format!("tap,id={id}-tap,fds={taps}"),
-        false => format!("tap,id={id}-tap,fd={taps}"),
-    };
-    let vhost = list(&descriptors.vhost);
-    netdev += &match (descriptors.vhost.is_empty(), several) {
-        (true, _) => String::new(),
-        (false, true) => format!(",vhost=on,vhostfds={vhost}"),
-        (false, false) => format!(",vhost=on,vhostfd={vhost}"),
-    };
-    args.option("-netdev", netdev);
-    let queues = match several {
-        // An interrupt for each queue, one for the control queue, one for changes of configuration.
-        true => format!(",mq=on,vectors={}", 2 * u32::from(*queues) + 2),
-        false => String::new(),
-    };
-    let device =
-        format!("virtio-net-pci,id={id},netdev={id}-tap,mac={mac},host_mtu={mtu}{queues},romfile=");
-    args.option("-device", device);
-}
-
-/// Descriptors as QEMU lists them.
-fn list(descriptors: &[RawFd]) -> String {
-    let numbers: Vec<_> = descriptors.iter().map(RawFd::to_string).collect();
-    numbers.join(":")
 }
 
 /// A comma within a value is written twice.

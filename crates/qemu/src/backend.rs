@@ -135,6 +135,7 @@ impl QemuBackend {
         check::kernel_line(&choice.kernel_line)?;
         plan.share.as_ref().map_or(Ok(()), check::share)?;
         plan.check_network_devices(check::MOST_NETWORK_DEVICES)?;
+        check::network_devices(&plan.network_devices)?;
         Ok(choice)
     }
 }
@@ -152,7 +153,7 @@ impl Backend for QemuBackend {
             adopt: true,
             block_hotplug: false,
             network_devices: check::MOST_NETWORK_DEVICES,
-            network_hotplug: false,
+            network_hotplug: true,
             own_program: true,
         }
     }

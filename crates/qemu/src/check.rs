@@ -4,19 +4,75 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use virtcontainers_hypervisor::{Error, ErrorKind, MachinePlan, SharePlan};
+use virtcontainers_hypervisor::{
+    Error, ErrorKind, MachinePlan, NetworkDeviceHandoff, NetworkDevicePlan, SharePlan,
+};
 use virtcontainers_types::{GuestRoot, Mebibytes};
 
 use crate::error::of_system;
 use crate::host::HostSupport;
 use crate::kernel_line;
+use crate::nic;
+use crate::sys;
 
 /// The longest mount tag: the field in the device's configuration space (virtio 1.2, 5.11.4).
 const LONGEST_TAG: usize = 36;
 
-/// The root bus has 32 slots. Two are the chipset's, three go to vsock, shared directory and image;
-/// others are left to further arguments.
-pub(crate) const MOST_NETWORK_DEVICES: u8 = 24;
+/// As many as the bridge has slots: 31 (see [`nic`]).
+pub(crate) const MOST_NETWORK_DEVICES: u8 = *nic::SLOTS.end() - *nic::SLOTS.start() + 1;
+
+/// Devices of the host sit on the root bus. It has 32 slots: two are the chipset's, one the bridge's,
+/// three go to vsock, shared directory and image; others are left to further arguments.
+const MOST_PASSED_THROUGH: usize = 20;
+
+/// Network devices: that their names are free and that there are slots for them.
+pub(crate) fn network_devices(devices: &[NetworkDevicePlan]) -> Result<(), Error> {
+    if devices.iter().any(|device| device.id == nic::BRIDGE) {
+        let message = format!("a network device cannot be called {:?}", nic::BRIDGE);
+        return Err(Error::new(ErrorKind::Invalid, message));
+    }
+    let on_root_bus = devices.iter().filter(|device| !nic::sits_on_bridge(device));
+    let count = on_root_bus.count();
+    if count <= MOST_PASSED_THROUGH {
+        return Ok(());
+    }
+    let message = format!(
+        "{count} devices of the host are too many: a machine has room for {MOST_PASSED_THROUGH}"
+    );
+    Err(Error::new(ErrorKind::Invalid, message))
+}
+
+/// A network device for a machine that runs.
+pub(crate) fn hot_network_device(device: &NetworkDevicePlan) -> Result<(), Error> {
+    network_devices(std::slice::from_ref(device))?;
+    if nic::sits_on_bridge(device) {
+        return Ok(());
+    }
+    let message = format!(
+        "the network device {} is one of the host, which only the start of a machine can give it: \
+         have it in the namespace when the sandbox is created",
+        device.id
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+/// The descriptors of a device for a machine that runs. QEMU must not find out itself: it keeps the
+/// taps that come before one that is none, and does not survive a vhost-net that is none (7.2).
+pub(crate) fn descriptors(handoff: &NetworkDeviceHandoff) -> Result<(), Error> {
+    let mut taps = handoff.descriptors.iter();
+    let mut vhost = handoff.vhost.iter();
+    let wrong = if !taps.all(sys::is_tap_with_headers) {
+        "no tap whose frames have virtio headers"
+    } else if !vhost.all(sys::is_vhost) {
+        "no vhost-net"
+    } else {
+        return Ok(());
+    };
+    let id = &handoff.id;
+    let message =
+        format!("a descriptor that is handed over for the network device {id} is {wrong}");
+    Err(Error::new(ErrorKind::Invalid, message))
+}
 
 /// Sizes against the host.
 pub(crate) fn sizes(plan: &MachinePlan, host: &HostSupport) -> Result<(), Error> {

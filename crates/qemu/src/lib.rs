@@ -13,6 +13,8 @@ mod kernel_line;
 mod launch;
 mod machine;
 mod names;
+mod nic;
+mod plug;
 mod program;
 mod qmp;
 mod readiness;

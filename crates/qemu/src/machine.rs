@@ -10,14 +10,17 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use virtcontainers_hypervisor::{
-    Error, ErrorKind, Machine, MachineEvents, MachineExit, SavedMachine,
+    Error, ErrorKind, Machine, MachineEvents, MachineExit, NetworkDeviceHandoff, NetworkDevicePlan,
+    SavedMachine,
 };
-use virtcontainers_types::{AgentEndpoint, ProcessIdentity};
+use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
+use crate::check;
 use crate::directory::MachineDirectory;
 use crate::error::{of_monitor, of_system};
 use crate::event;
 use crate::names::CTL_SOCKET;
+use crate::plug::Plug;
 use crate::program::Programs;
 use crate::qmp::{Failure, Monitor};
 use crate::saved::Saved;
@@ -116,6 +119,13 @@ impl QemuMachine {
         let monitor =
             negotiated.map_err(|failure| of_monitor("cannot talk to the machine", failure))?;
         Ok(Session::Own(monitor))
+    }
+
+    const fn plug<'a>(&self, session: &'a Session<'_>) -> Plug<'a> {
+        Plug {
+            monitor: session.monitor(),
+            deadline: self.saved.command_deadline,
+        }
     }
 
     /// Halts or lets go, after a look at whether that is due. Between look and command another
@@ -234,6 +244,25 @@ impl Machine for QemuMachine {
 
     fn kill(&self) -> Result<(), Error> {
         self.programs.kill()
+    }
+
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        device.check()?;
+        check::hot_network_device(device)?;
+        handoff.check(device)?;
+        check::descriptors(&handoff)?;
+        let session = self.session().await?;
+        let added = self.plug(&session).add(device, handoff).await;
+        added.map(Some)
+    }
+
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        let session = self.session().await?;
+        self.plug(&session).remove(id).await
     }
 
     fn events(&self) -> Result<MachineEvents, Error> {

@@ -7,6 +7,8 @@
 mod frame;
 mod message;
 mod monitor;
+mod outbox;
+mod owner;
 #[cfg(test)]
 mod tests;
 

@@ -73,6 +73,39 @@ fn devices_that_cannot_be() {
     }
 }
 
+#[test]
+fn carriers_that_cannot_be() {
+    let switch = |socket: &str| Carrier::VhostUser {
+        socket: socket.into(),
+    };
+    let host = |address: &str| Carrier::Vfio {
+        address: address.to_owned(),
+    };
+    let rows = [
+        (Carrier::Tap, true),
+        (switch("/run/switch.sock"), true),
+        (switch(&format!("/{}", "s".repeat(106))), true),
+        (switch(&format!("/{}", "s".repeat(107))), false),
+        (switch("switch.sock"), false),
+        (switch(""), false),
+        (host("0000:03:00.0"), true),
+        (host("00ff:af:1f.7"), true),
+        (host("0000:03:00.8"), false),
+        (host("0000:03:00:0"), false),
+        (host("03:00.0"), false),
+        (host("0000:03:00.0,x=y"), false),
+        (host("0000:0G:00.0"), false),
+        (host(""), false),
+    ];
+    for (carrier, fits) in rows {
+        let device = NetworkDevicePlan {
+            carrier,
+            ..device(1)
+        };
+        assert_eq!(device.check().is_ok(), fits, "{:?}", device.carrier);
+    }
+}
+
 fn handoff(id: &str, taps: usize, vhost: usize) -> NetworkDeviceHandoff {
     let open = |_| OwnedFd::from(std::io::pipe().expect("a pipe").0);
     NetworkDeviceHandoff {

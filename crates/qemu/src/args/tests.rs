@@ -178,3 +178,35 @@ fn network_devices_with_one_queue_and_with_several() {
     };
     check("network", &plan, &choice(&plan, &[]), descriptors);
 }
+
+#[test]
+fn network_devices_on_a_switch_and_of_the_host() {
+    let device = |number: u8, queues, carrier| NetworkDevicePlan {
+        id: format!("nic{number}"),
+        mac: MacAddress([2, 0, 0x5e, 0x10, 0, number]),
+        mtu: 1500,
+        queues,
+        carrier,
+    };
+    let vhost_user = |path: &str| Carrier::VhostUser {
+        socket: path.into(),
+    };
+    let address = "0000:03:00.0".to_owned();
+    let plan = MachinePlan {
+        network_devices: vec![
+            device(2, 1, vhost_user("/run/a,b/switch.sock")),
+            device(3, 1, Carrier::Vfio { address }),
+            device(4, 2, vhost_user("/run/switch.sock")),
+        ],
+        ..plan()
+    };
+    let none = NetworkDescriptors {
+        taps: Vec::new(),
+        vhost: Vec::new(),
+    };
+    let descriptors = Descriptors {
+        network: vec![none; 3],
+        ..DESCRIPTORS
+    };
+    check("carriers", &plan, &choice(&plan, &[]), descriptors);
+}

@@ -8,6 +8,10 @@ pub(crate) enum Guest {
     Halts,
     /// Powers off by ACPI: the PM1a control register that QEMU's Q35 has at 0x604.
     PowersOff,
+    /// Lets go of every device of a bridge that it is asked for, until it is ended: it asks the
+    /// registers of ACPI's PCI hot-plug (docs/specs/acpi_pci_hotplug.rst of QEMU; at 0xcc0 in a Q35)
+    /// again and again.
+    LetsGo,
     /// Has no PVH note, so that QEMU refuses it.
     IsNoKernel,
 }
@@ -28,7 +32,7 @@ impl Guest {
         let note_address = LOAD_ADDRESS + u32::try_from(HEADERS).expect("a small number");
         let note_type = match self {
             Self::IsNoKernel => 0,
-            Self::Halts | Self::PowersOff => 4,
+            Self::Halts | Self::PowersOff | Self::LetsGo => 4,
         };
         image.extend(program_header(note_type, HEADERS, note_address, NOTE));
         image.extend(pvh_note(entry));
@@ -46,9 +50,32 @@ impl Guest {
             code.extend([0xb8, 0x00, 0x20, 0, 0]); // mov eax, 0x2000 (sleep type 0, sleep enable)
             code.extend([0x66, 0xef]); // out dx, ax
         }
+        if matches!(self, Self::LetsGo) {
+            code.extend(let_go());
+        }
         code.extend([0xfa, 0xf4, 0xeb, 0xfc]); // cli; again: hlt; jmp again
         code
     }
+}
+
+/// An endless loop over the four buses that are likeliest to take devices.
+fn let_go() -> Vec<u8> {
+    vec![
+        0x31, 0xc9, // xor ecx, ecx
+        0x89, 0xc8, // next: mov eax, ecx
+        0xba, 0xd0, 0x0c, 0, 0,    // mov edx, 0xcd0 (which bus)
+        0xef, // out dx, eax
+        0xba, 0xc4, 0x0c, 0, 0,    // mov edx, 0xcc4 (what is to be let go)
+        0xed, // in eax, dx
+        0x85, 0xc0, // test eax, eax
+        0x74, 0x06, // jz after
+        0xba, 0xc8, 0x0c, 0, 0,    // mov edx, 0xcc8 (let go)
+        0xef, // out dx, eax
+        0x41, // after: inc ecx
+        0x83, 0xe1, 0x03, // and ecx, 3
+        0xf3, 0x90, // pause
+        0xeb, 0xe0, // jmp next
+    ]
 }
 
 fn elf_header(entry: u32) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! Network devices on taps that the test makes, in a namespace of its own.
 #![allow(unsafe_code, reason = "ioctl(2) and unshare(2) have no safe wrapper")]
 
+mod hot;
+
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;

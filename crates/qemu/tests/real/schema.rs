@@ -11,6 +11,11 @@ use crate::guest::Guest;
 
 /// Asks a machine that nobody else is asking, by its `ctl`.
 pub(crate) async fn ask(directory: &Path, command: &str) -> Value {
+    ask_with(directory, command, json!({})).await
+}
+
+/// The same with arguments.
+pub(crate) async fn ask_with(directory: &Path, command: &str, arguments: Value) -> Value {
     let folder = std::fs::File::open(directory).expect("a folder");
     let short = format!(
         "/proc/self/fd/{}/ctl",
@@ -20,7 +25,11 @@ pub(crate) async fn ask(directory: &Path, command: &str) -> Value {
     let mut said = Vec::new();
     until(&stream, &mut said, |message| message.get("QMP").is_some()).await;
     say(&stream, &json!({"execute": "qmp_capabilities", "id": 1})).await;
-    say(&stream, &json!({"execute": command, "id": 2})).await;
+    say(
+        &stream,
+        &json!({"execute": command, "arguments": arguments, "id": 2}),
+    )
+    .await;
     until(&stream, &mut said, |message| message["id"] == 2).await["return"].take()
 }
 
@@ -71,10 +80,28 @@ async fn all_that_we_use_is_in_the_schema() {
         "stop",
         "quit",
         "system_powerdown",
+        "getfd",
+        "closefd",
+        "netdev_add",
+        "netdev_del",
+        "chardev-add",
+        "chardev-remove",
+        "query-chardev",
+        "device_add",
+        "device_del",
+        "qom-list",
+        "qom-get",
     ] {
         assert!(has("command", command), "{command}");
     }
-    for event in ["STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED"] {
+    let events = [
+        "STOP",
+        "RESUME",
+        "SHUTDOWN",
+        "GUEST_PANICKED",
+        "DEVICE_DELETED",
+    ];
+    for event in events {
         assert!(has("event", event), "{event}");
     }
     assert!(!has("command", "no-such-command"));
