@@ -24,6 +24,9 @@ pub struct NetworkSection {
     pub model: NetworkModel,
     /// A sandbox that is given a namespace must find an interface in it when it starts.
     pub required: bool,
+    /// Interfaces that appear in a namespace later are connected, and those that vanish are taken
+    /// from the machine, for as long as it runs.
+    pub follow: bool,
     /// Use the kernel's vhost-net for the data path where the host has it.
     pub vhost: bool,
     /// Queues of each interface; one for each CPU when zero.
@@ -45,6 +48,7 @@ impl Default for NetworkSection {
         Self {
             model: NetworkModel::default(),
             required: false,
+            follow: false,
             vhost: true,
             queues: 0,
             disable_new_netns: false,
@@ -63,6 +67,7 @@ impl NetworkSection {
         NetworkConfig {
             disabled: self.disable_new_netns,
             model: self.model,
+            follow: self.follow,
             queues: NonZeroU16::new(self.queues),
             vhost: self.vhost,
             rate: self.rate.into(),
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_section_becomes_the_network_of_a_sandbox() {
-        let text = "model = \"bridged\"\nvhost = false\nqueues = 2\n\
+        let text = "model = \"bridged\"\nfollow = true\nvhost = false\nqueues = 2\n\
                     rate = {outbound = \"10M\"}\nrates.eth1 = {inbound = 1500}\n\
                     vhost_user.eth1 = \"/run/s\"";
         let section: NetworkSection = toml::from_str(text).unwrap();
@@ -154,6 +159,7 @@ mod tests {
         let limit = |inbound, outbound| RateLimit { inbound, outbound };
         let expected = NetworkConfig {
             model: NetworkModel::Bridged,
+            follow: true,
             vhost: false,
             queues: NonZeroU16::new(2),
             rate: limit(None, Some(10 << 20)),
