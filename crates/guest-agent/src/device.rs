@@ -59,27 +59,18 @@ pub(crate) async fn find(agent: &Agent, driver: &str, source: &str) -> Result<Bl
     }
 }
 
-/// Finds the network interface of a PCI function, waiting up to the hotplug time-out.
+/// Finds the network interface of a PCI function, waiting up to the hotplug time-out. Gives its
+/// index, which stays the same when somebody renames it.
 ///
 /// # Errors
-/// INTERNAL when it does not appear.
-pub(crate) async fn find_interface(agent: &Agent, path: &PciPath) -> Result<String> {
-    let scan = || {
-        let function = path.sysfs(Path::new("/sys"))?;
-        let net = std::iter::once(function.join("net"))
-            .chain(
-                children(&function)
-                    .into_iter()
-                    .map(|child| child.join("net")),
-            )
-            .find(|folder| folder.is_dir())?;
-        children(&net)
-            .first()?
-            .file_name()?
-            .to_str()
-            .map(str::to_owned)
-    };
-    wait_for(agent.config.hotplug_timeout, "network interface", scan).await
+/// INTERNAL when it does not appear; the path is named.
+pub(crate) async fn find_interface(agent: &Agent, path: &PciPath) -> Result<u32> {
+    let what = format!("a network interface at the PCI path {path}");
+    let sys = Path::new("/sys");
+    wait_for(agent.config.hotplug_timeout, &what, || {
+        interface_below(&path.sysfs(sys)?)
+    })
+    .await
 }
 
 /// Scans now and at every device event until something is found or the time is up.
@@ -144,6 +135,17 @@ fn block_below(device: &Path) -> Option<Block> {
                 major: major.parse().ok()?,
                 minor: minor.parse().ok()?,
             })
+        })
+}
+
+/// The interface at or one level below a device's folder: `…/virtioN/net/eth0`.
+fn interface_below(device: &Path) -> Option<u32> {
+    std::iter::once(device.to_owned())
+        .chain(children(device))
+        .flat_map(|folder| children(&folder.join("net")))
+        .find_map(|link| {
+            let index = std::fs::read_to_string(link.join("ifindex")).ok()?;
+            index.trim().parse().ok()
         })
 }
 

@@ -1,5 +1,6 @@
 //! Addresses of devices as the host writes them, and where sysfs keeps what they name.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -49,6 +50,24 @@ impl FromStr for PciPath {
             return Err(wrong());
         }
         Ok(Self { root, steps })
+    }
+}
+
+impl fmt::Display for PciPath {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        if self.root > 0 {
+            write!(out, "{:02x}", self.root)?;
+            between = "/";
+        }
+        for (slot, function) in &self.steps {
+            write!(out, "{between}{slot:02x}")?;
+            if *function > 0 {
+                write!(out, ".{function}")?;
+            }
+            between = "/";
+        }
+        Ok(())
     }
 }
 

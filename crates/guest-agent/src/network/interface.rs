@@ -1,14 +1,12 @@
 //! `UpdateInterface` and `ListInterfaces`.
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use virtcontainers_agent_proto::agent::{Interfaces, UpdateInterfaceRequest};
-use virtcontainers_agent_proto::types::{IPAddress, IPFamily, Interface};
+use virtcontainers_agent_proto::types::Interface;
 
+use super::address;
+use super::kept::Kept;
 use super::netlink::{Link, Netlink, failed, not_found};
 use super::parse::{self, Prefix};
 use crate::agent::Agent;
@@ -46,7 +44,7 @@ impl TryFrom<&Interface> for Wanted {
             // 0 is "not said", since the wire has no other way to not say it.
             mtu: (mtu > 0).then_some(mtu),
             addresses: addresses
-                .map(|entry| parse::with_mask(&entry.address, &entry.mask))
+                .map(|entry| parse::own(&entry.address, &entry.mask))
                 .collect::<Result<_>>()?,
             no_arp: interface.raw_flags & NO_ARP != 0,
             path: path.map(str::parse).transpose()?,
@@ -54,11 +52,13 @@ impl TryFrom<&Interface> for Wanted {
     }
 }
 
-/// Makes the interface with the given MAC what the request says; echoes it.
+/// Makes the interface at the given PCI path, or with the given MAC, what the request says; echoes
+/// it. When that fails half-way, the interface is as before.
 ///
 /// # Errors
-/// INVALID_ARGUMENT for what cannot be meant; INTERNAL, "Link not found" when there is no such
-/// interface (yet), else the kernel's refusal.
+/// INVALID_ARGUMENT for what cannot be meant, FAILED_PRECONDITION when several interfaces have the
+/// MAC and none the name; INTERNAL, "Link not found" when there is no such interface (yet, or any
+/// more), or what did not appear at the path, else the kernel's refusal.
 pub(crate) async fn update_interface(
     agent: &Agent,
     request: UpdateInterfaceRequest,
@@ -69,38 +69,97 @@ pub(crate) async fn update_interface(
         .ok_or_else(|| Failure::invalid("the request has no interface"))?;
     let wanted = Wanted::try_from(&interface)?;
     agent.modules.load([NET]).await?;
-    if let Some(path) = &wanted.path {
-        device::find_interface(agent, path).await?;
-    }
+    let index = match &wanted.path {
+        Some(path) => Some(device::find_interface(agent, path).await?),
+        None => None,
+    };
     let netlink = Netlink::open()?;
     let links = netlink.links().await?;
-    let link = choose(&links, &wanted).ok_or_else(|| not_found(&interface.hwAddr))?;
-    apply(&netlink, &links, link, &wanted)
-        .await
-        .map_err(|failure| failure.within(format!("interface {}", wanted.name)))?;
+    let link = match index {
+        Some(index) => links.iter().find(|link| link.index == index),
+        None => choose(&links, &wanted)?,
+    };
+    let link = link.ok_or_else(|| not_found(&interface.hwAddr))?;
+    let kept = Kept::of(&netlink, link).await?;
+    let addresses: Vec<_> = wanted
+        .addresses
+        .iter()
+        .map(|prefix| address::message(link.index, *prefix))
+        .collect();
+    let done = apply(&netlink, &links, link, &wanted.shape(), &addresses).await;
+    if let Err(failure) = done {
+        if let Err(second) = restore(&netlink, link, &kept).await {
+            log::warn!("interface {}: put back: {second}", link.name);
+        }
+        return Err(failure.within(format!("interface {}", wanted.name)));
+    }
+    kept.put_back_routes(&netlink).await;
     Ok(interface)
 }
 
-/// The link with the MAC, else the one with the name.
-fn choose<'a>(links: &'a [Link], wanted: &Wanted) -> Option<&'a Link> {
-    let by_mac = links
-        .iter()
-        .find(|link| wanted.mac.is_some_and(|mac| link.mac == mac));
-    by_mac.or_else(|| links.iter().find(|link| link.name == wanted.name))
+/// The link with the MAC, else the one with the name. A link on top of another often has its MAC,
+/// so that of several it is the one with the name.
+///
+/// # Errors
+/// FAILED_PRECONDITION when there is none with the name.
+fn choose<'a>(links: &'a [Link], wanted: &Wanted) -> Result<Option<&'a Link>> {
+    let mut named = links.iter().filter(|link| link.name == wanted.name);
+    let has_mac = |link: &&Link| wanted.mac.is_some_and(|mac| link.mac == mac);
+    let with_mac: Vec<_> = links.iter().filter(has_mac).collect();
+    match with_mac.as_slice() {
+        [] => Ok(named.next()),
+        [link] => Ok(Some(link)),
+        [first, second, ..] => named.find(has_mac).map(Some).ok_or_else(|| {
+            Failure::wrong_state(format!(
+                "interface {}: {} and {} both have the hardware address {}; give each its own",
+                wanted.name,
+                first.name,
+                second.name,
+                parse::mac_text(&first.mac)
+            ))
+        }),
+    }
 }
 
-async fn apply(netlink: &Netlink, links: &[Link], link: &Link, wanted: &Wanted) -> Result<()> {
-    let new_mac = wanted.mac.filter(|mac| link.mac != mac);
+/// What a link itself is to be.
+struct Shape<'a> {
+    name: &'a str,
+    mac: Option<&'a [u8]>,
+    mtu: Option<u32>,
+    no_arp: bool,
+    up: bool,
+}
+
+impl Wanted {
+    fn shape(&self) -> Shape<'_> {
+        Shape {
+            name: &self.name,
+            mac: self.mac.as_ref().map(<[u8; 6]>::as_slice),
+            mtu: self.mtu,
+            no_arp: self.no_arp,
+            up: true,
+        }
+    }
+}
+
+async fn apply(
+    netlink: &Netlink,
+    links: &[Link],
+    link: &Link,
+    wanted: &Shape<'_>,
+    addresses: &[AddressMessage],
+) -> Result<()> {
+    let new_mac = wanted.mac.filter(|mac| link.mac != *mac);
     let rename = link.name != wanted.name;
     if link.up && (rename || new_mac.is_some()) {
         set(netlink, "take down", unspecified(link.index).down()).await?;
     }
     if rename {
-        make_room(netlink, links, wanted, link).await?;
+        make_room(netlink, links, wanted.name, link).await?;
     }
     let mut change = unspecified(link.index).arp(!wanted.no_arp);
     if rename {
-        change = change.name(wanted.name.clone());
+        change = change.name(wanted.name.to_owned());
     }
     if let Some(mac) = new_mac {
         change = change.address(mac.to_vec());
@@ -109,8 +168,35 @@ async fn apply(netlink: &Netlink, links: &[Link], link: &Link, wanted: &Wanted) 
         change = change.mtu(mtu);
     }
     set(netlink, "set up", change).await?;
-    set_addresses(netlink, link.index, &wanted.addresses).await?;
-    set(netlink, "bring up", unspecified(link.index).up()).await
+    address::skip_detection(wanted.name);
+    address::replace(netlink, link.index, addresses).await?;
+    let (what, change) = if wanted.up {
+        ("bring up", unspecified(link.index).up())
+    } else {
+        ("take down", unspecified(link.index).down())
+    };
+    set(netlink, what, change).await
+}
+
+/// Makes the link what it was, whatever of a change was done.
+async fn restore(netlink: &Netlink, before: &Link, kept: &Kept) -> Result<()> {
+    let links = netlink.links().await?;
+    let now = links
+        .iter()
+        .find(|link| link.index == before.index)
+        .ok_or_else(|| not_found(&before.name))?;
+    let shape = Shape {
+        name: &before.name,
+        mac: Some(&before.mac)
+            .filter(|mac| !mac.is_empty())
+            .map(Vec::as_slice),
+        mtu: Some(before.mtu),
+        no_arp: before.no_arp,
+        up: before.up,
+    };
+    apply(netlink, &links, now, &shape, kept.addresses()).await?;
+    kept.put_back_routes(netlink).await;
+    Ok(())
 }
 
 fn unspecified(index: u32) -> LinkMessageBuilder<LinkUnspec> {
@@ -123,82 +209,26 @@ async fn set(netlink: &Netlink, what: &str, change: LinkMessageBuilder<LinkUnspe
 }
 
 /// Whoever has the wanted name now gets the name that becomes free.
-async fn make_room(netlink: &Netlink, links: &[Link], wanted: &Wanted, link: &Link) -> Result<()> {
-    let Some(occupant) = links.iter().find(|other| other.name == wanted.name) else {
+async fn make_room(netlink: &Netlink, links: &[Link], name: &str, link: &Link) -> Result<()> {
+    let Some(occupant) = links.iter().find(|other| other.name == name) else {
         return Ok(());
     };
-    let down = || unspecified(occupant.index).down();
+    let kept = Kept::of(netlink, occupant).await?;
     if occupant.up {
-        set(netlink, "take the occupant down", down()).await?;
+        let down = unspecified(occupant.index).down();
+        set(netlink, "take the occupant down", down).await?;
     }
-    let aside = format!("vc-{}", occupant.index);
+    let aside = format!("vc-{}", link.index);
     set(netlink, "rename", unspecified(link.index).name(aside)).await?;
-    set(
-        netlink,
-        "rename the occupant",
-        unspecified(occupant.index).name(link.name.clone()),
-    )
-    .await?;
+    let change = unspecified(occupant.index).name(link.name.clone());
+    set(netlink, "rename the occupant", change).await?;
     if occupant.up {
-        set(
-            netlink,
-            "bring the occupant up",
-            unspecified(occupant.index).up(),
-        )
-        .await?;
+        address::skip_detection(&link.name);
+        let up = unspecified(occupant.index).up();
+        set(netlink, "bring the occupant up", up).await?;
+        kept.put_back(netlink).await;
     }
     Ok(())
-}
-
-/// Adds the wanted addresses and takes away other global ones.
-async fn set_addresses(netlink: &Netlink, index: u32, wanted: &[Prefix]) -> Result<()> {
-    let v6 = Path::new("/proc/sys/net/ipv6").exists();
-    let addresses = netlink.handle.address();
-    let present: Vec<AddressMessage> = addresses
-        .get()
-        .set_link_index_filter(index)
-        .execute()
-        .try_collect()
-        .await
-        .map_err(|error| failed("list addresses", error))?;
-    for message in present {
-        let stale = prefix_of(&message).is_some_and(|prefix| !wanted.contains(&prefix));
-        if stale && message.header.scope == AddressScope::Universe {
-            addresses
-                .del(message)
-                .execute()
-                .await
-                .map_err(|error| failed("remove an address", error))?;
-        }
-    }
-    for prefix in wanted
-        .iter()
-        .filter(|prefix| v6 || prefix.address.is_ipv4())
-    {
-        addresses
-            .add(index, prefix.address, prefix.length)
-            .replace()
-            .execute()
-            .await
-            .map_err(|error| failed(format!("add address {}", prefix.address), error))?;
-    }
-    Ok(())
-}
-
-/// The link's own address: where there is a peer, `IFA_LOCAL` has it.
-fn prefix_of(message: &AddressMessage) -> Option<Prefix> {
-    let mut address: Option<IpAddr> = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(local) => address = Some(*local),
-            AddressAttribute::Address(any) => address = address.or(Some(*any)),
-            _ => {}
-        }
-    }
-    address.map(|address| Prefix {
-        address,
-        length: message.header.prefix_len,
-    })
 }
 
 /// All interfaces with their addresses.
@@ -208,14 +238,7 @@ fn prefix_of(message: &AddressMessage) -> Option<Prefix> {
 pub(crate) async fn list_interfaces() -> Result<Interfaces> {
     let netlink = Netlink::open()?;
     let links = netlink.links().await?;
-    let addresses: Vec<AddressMessage> = netlink
-        .handle
-        .address()
-        .get()
-        .execute()
-        .try_collect()
-        .await
-        .map_err(|error| failed("list addresses", error))?;
+    let addresses = address::all(&netlink).await?;
     let on = |index| {
         addresses
             .iter()
@@ -225,8 +248,8 @@ pub(crate) async fn list_interfaces() -> Result<Interfaces> {
         device: link.name.clone(),
         name: link.name.clone(),
         IPAddresses: on(link.index)
-            .filter_map(prefix_of)
-            .map(describe_address)
+            .filter_map(address::prefix_of)
+            .map(address::describe)
             .collect(),
         mtu: link.mtu.into(),
         hwAddr: parse::mac_text(&link.mac),
@@ -237,18 +260,4 @@ pub(crate) async fn list_interfaces() -> Result<Interfaces> {
         Interfaces: links.iter().map(describe).collect(),
         ..Default::default()
     })
-}
-
-fn describe_address(prefix: Prefix) -> IPAddress {
-    let family = if prefix.address.is_ipv4() {
-        IPFamily::v4
-    } else {
-        IPFamily::v6
-    };
-    IPAddress {
-        family: family.into(),
-        address: prefix.address.to_string(),
-        mask: prefix.length.to_string(),
-        ..IPAddress::default()
-    }
 }

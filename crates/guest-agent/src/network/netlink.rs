@@ -46,19 +46,15 @@ impl Netlink {
             .map_err(|error| failed("list links", error))?;
         Ok(messages.iter().map(Link::from).collect())
     }
+}
 
-    /// The index of a link by name.
-    ///
-    /// # Errors
-    /// INTERNAL "Link not found", on which hosts try again.
-    pub(super) async fn index(&self, name: &str) -> Result<u32> {
-        self.links()
-            .await?
-            .into_iter()
-            .find(|link| link.name == name)
-            .map(|link| link.index)
-            .ok_or_else(|| not_found(name))
-    }
+/// The index of a link by name.
+///
+/// # Errors
+/// INTERNAL "Link not found", on which hosts try again.
+pub(super) fn index(links: &[Link], name: &str) -> Result<u32> {
+    let link = links.iter().find(|link| link.name == name);
+    link.map(|link| link.index).ok_or_else(|| not_found(name))
 }
 
 /// What matters of a link.
@@ -100,11 +96,23 @@ pub(super) fn not_found(wanted: &str) -> Failure {
     Failure::internal(format!("Link not found ({wanted})"))
 }
 
-/// The kernel's refusal, in its own words.
+/// The kernel's refusal, in its own words. A link that went away meanwhile is one that is not
+/// found.
 pub(super) fn failed(what: impl std::fmt::Display, error: rtnetlink::Error) -> Failure {
     let why = match &error {
         rtnetlink::Error::NetlinkError(message) => message.to_io().to_string(),
         other => other.to_string(),
     };
+    if errno(&error) == Some(libc::ENODEV) {
+        return not_found("it has gone meanwhile").within(what);
+    }
     Failure::internal(format!("{what}: {why}"))
+}
+
+/// The number of the kernel's refusal, if it is one.
+pub(super) fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io().raw_os_error(),
+        _ => None,
+    }
 }

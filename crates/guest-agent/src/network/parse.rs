@@ -33,6 +33,18 @@ pub(super) fn with_mask(address: &str, mask: &str) -> Result<Prefix> {
     Ok(Prefix { address, length })
 }
 
+/// An address that an interface can have.
+pub(super) fn own(address: &str, mask: &str) -> Result<Prefix> {
+    let prefix = with_mask(address, mask)?;
+    if prefix.address.is_multicast() || prefix.address.is_unspecified() {
+        return Err(Failure::invalid(format!(
+            "{} is not the address of an interface",
+            prefix.address
+        )));
+    }
+    Ok(prefix)
+}
+
 /// `ADDRESS/LENGTH`, or a plain address, which means all of it.
 pub(super) fn prefix(text: &str) -> Result<Prefix> {
     match text.split_once('/') {
@@ -123,6 +135,10 @@ mod tests {
         }
         assert!(with_mask("10.0.0.2", "255.255.255.0").is_err());
         assert!(prefix("10.0.0.0/").is_err());
+        assert!(own("10.0.0.2", "24").is_ok());
+        for nobody in ["0.0.0.0", "224.0.0.1", "::", "ff02::5"] {
+            assert!(own(nobody, "8").is_err(), "{nobody}");
+        }
     }
 
     #[test]

@@ -14,14 +14,22 @@ pub(super) fn apply(lines: &[String], file: &Path) -> Result<()> {
     if lines.is_empty() {
         return Ok(());
     }
-    if lines.iter().any(|line| line.contains('\n')) {
-        return Err(Failure::invalid("a line of dns contains a line break"));
+    // A control character in it is no text of anybody's, but perhaps a second line.
+    if let Some(line) = lines.iter().find(|line| line.contains(is_control)) {
+        return Err(Failure::invalid(format!(
+            "the line {line:?} of dns contains a control character"
+        )));
     }
     std::fs::write(file, lines.join("\n") + "\n").doing(|| format!("write {}", file.display()))?;
     if !Path::new(TARGET).is_file() {
+        log::warn!("dns: the guest has no file {TARGET} that could be covered");
         return Ok(());
     }
     rustix::mount::mount_bind(file, TARGET).doing(|| format!("bind {} on {TARGET}", file.display()))
+}
+
+fn is_control(letter: char) -> bool {
+    letter.is_control() && letter != '\t'
 }
 
 /// Uncovers the guest's own again, if [`apply`] covered it.

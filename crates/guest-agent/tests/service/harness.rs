@@ -90,6 +90,25 @@ impl Agent {
         self.folder.path().join("agent.sock")
     }
 
+    /// The agent's own view of a file.
+    pub(crate) fn file(&self, path: &str) -> String {
+        let root = format!("/proc/{}/root{path}", self.child.id());
+        std::fs::read_to_string(root).unwrap()
+    }
+
+    /// What a program of the host says in the agent's network.
+    pub(crate) fn in_network(&self, command: &str) -> String {
+        #[expect(clippy::disallowed_methods, reason = "a test starts tools of the host")]
+        let output = Command::new("nsenter")
+            .args(["--net", "--target", &self.child.id().to_string()])
+            .args(command.split(' '))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn run_dir(&self) -> PathBuf {
         self.folder.path().join("run")
     }

@@ -12,6 +12,7 @@ mod files;
 mod fuzz;
 mod harness;
 mod life;
+mod links;
 mod listing;
 mod network;
 mod processes;

@@ -189,3 +189,25 @@ async fn its_end_does_not_wait_for_a_hook() {
     assert!(start.await.unwrap().is_err());
     assert!(!agent.run_dir().join("c1").exists());
 }
+
+#[tokio::test]
+async fn its_resolver_file_is_that_of_the_request() {
+    let agent = Agent::start_bare().await;
+    let request = |lines: &[&str]| CreateSandboxRequest {
+        sandbox_id: "s1".into(),
+        dns: lines.iter().map(|line| (*line).to_owned()).collect(),
+        ..Default::default()
+    };
+    let own = agent.file("/etc/resolv.conf");
+    for bad in ["nameserver 10.0.0.1\nsearch evil", "a\0b", "a\rb"] {
+        let refused = agent.api.create_sandbox(ctx(), &request(&[bad])).await;
+        assert_eq!(code(refused), Code::INVALID_ARGUMENT, "{bad:?}");
+    }
+    assert_eq!(agent.file("/etc/resolv.conf"), own);
+    let good = request(&["nameserver 10.0.0.1", "options\tndots:2"]);
+    agent.api.create_sandbox(ctx(), &good).await.unwrap();
+    assert_eq!(
+        agent.file("/etc/resolv.conf"),
+        "nameserver 10.0.0.1\noptions\tndots:2\n"
+    );
+}
