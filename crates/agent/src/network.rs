@@ -18,7 +18,8 @@ pub struct GuestNetwork {
 
 /// Sets up links, then the routes over them, then neighbours; sends nothing for what is empty.
 ///
-/// Fails with the first call that fails. It only adds, so it can be repeated.
+/// Fails with the first call that fails, and leaves what those before it did. It can be repeated:
+/// each call makes of the guest what it says, whatever it was.
 pub async fn set_up(agent: &dyn AgentPort, network: &GuestNetwork) -> Result<()> {
     for interface in &network.interfaces {
         agent.update_interface(interface.clone()).await?;

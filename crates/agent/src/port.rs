@@ -145,10 +145,13 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
     async fn tty_win_resize(&self, process: &ProcessRef, rows: u32, columns: u32) -> Result<()>;
 
     /// Configures one link, found by its hardware address; tries again for a second while the
-    /// guest has not found the device yet.
+    /// guest has not found the device yet. With a `devicePath` the guest itself waits for the device
+    /// there, for its hotplug time-out; our own then takes the link at the path, and leaves a link
+    /// as it was when it fails.
     async fn update_interface(&self, interface: types::Interface) -> Result<types::Interface>;
 
-    /// Adds or replaces routes; gives the routes there are.
+    /// Adds routes in the place of those to the same destination, those without a gateway first;
+    /// gives the routes there are. Our own guest sets all or none.
     async fn update_routes(&self, routes: Vec<types::Route>) -> Result<Vec<types::Route>>;
 
     /// Lists all links.
@@ -157,7 +160,8 @@ pub trait AgentPort: fmt::Debug + Send + Sync {
     /// Lists the main routing table.
     async fn list_routes(&self) -> Result<Vec<types::Route>>;
 
-    /// Adds static neighbours.
+    /// Adds static neighbours, in the place of those with the same address. Our own guest adds all
+    /// or none.
     async fn add_arp_neighbors(&self, neighbors: Vec<types::ARPNeighbor>) -> Result<()>;
 
     /// Sends one part of a file, at most 1 MiB; see [`copy`](crate::copy) for whole files.
