@@ -8,7 +8,7 @@ use virtcontainers_tests::{Netns, Place};
 
 use super::{ECHO, Guest, READY, assert_echo, assert_reaches, joined};
 
-/// A tenth of the usual patience with promised interfaces: half a second, times what emulation takes.
+/// A namespace is a promise that there will be an interface in it.
 const PROMISED: &str = "[network]\nrequired = true\n";
 
 /// A namespace without interfaces, and one outside.
@@ -29,9 +29,10 @@ impl Bare {
     fn connect(&self) -> Result<()> {
         self.outside.join("out0", &self.sandbox, "eth0", 1500)?;
         self.outside.run("ip address add 10.9.0.1/24 dev out0")?;
+        // What has an address counts: that comes last, for somebody who waits.
         self.sandbox.run(
-            "ip address add 10.9.0.2/24 dev eth0
-             ip route add default via 10.9.0.1",
+            "ip route add default via 10.9.0.1 dev eth0 onlink
+             ip address add 10.9.0.2/24 dev eth0",
         )?;
         Ok(())
     }
@@ -75,12 +76,53 @@ fn what_appears_while_start_waits_for_it_is_taken_over() -> Result<()> {
     let settings = format!("{PROMISED}[runtime]\ndeadline_factor = 20.0\n");
     let guest = Guest::new(&place, "awaited", &settings)?;
     guest.create(&joined(&place, &bare.sandbox.path(), ECHO)?)?;
-    let mut start = guest.vc(["--verbose", "start", &guest.id]).start()?;
-    start.wait_for_stderr("waiting for an interface")?;
+    let start = guest.vc(["start", &guest.id]).start()?;
+    // It is well on its way when another command has come and gone.
+    guest.vc(["state", &guest.id]).finish()?.expect(0)?;
     bare.connect()?;
     start.finish()?.expect(0)?;
     assert_connected(&guest, &bare)?;
     guest.delete()?;
+    drop(bare);
+    place.assert_clean()
+}
+
+#[test]
+fn what_appears_while_run_waits_for_it_is_taken_over() -> Result<()> {
+    let place = Place::new()?;
+    let bare = Bare::new(&place)?;
+    let settings = format!("{PROMISED}[runtime]\ndeadline_factor = 20.0\n");
+    let guest = Guest::new(&place, "run", &settings)?;
+    let bundle = joined(&place, &bare.sandbox.path(), ECHO)?;
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| guest.run(&bundle));
+        guest.vc(["list"]).finish()?.expect(0)?;
+        bare.connect()?;
+        let ran = running.join();
+        ran.map_err(|_| anyhow::anyhow!("a thread panicked"))?
+    })?;
+    assert_connected(&guest, &bare)?;
+    guest.delete()?;
+    drop(bare);
+    place.assert_clean()
+}
+
+#[test]
+fn a_run_that_was_promised_a_network_leaves_nothing_without_one() -> Result<()> {
+    let place = Place::new()?;
+    let bare = Bare::new(&place)?;
+    let before = bare.inventory()?;
+    let guest = Guest::new(&place, "run", PROMISED)?;
+    let bundle = joined(&place, &bare.sandbox.path(), "true")?;
+    bundle.write()?;
+    let run = guest.vc(["run", "--bundle"]).arg(bundle.directory());
+    let said = run.arg(&guest.id).finish()?.expect(1)?.stderr;
+    let namespace = bare.sandbox.path().display().to_string();
+    let told = said.contains(&namespace) && said.contains("interface");
+    ensure!(told, "{said}");
+    let known = guest.vc(["list", "--quiet"]).finish()?.expect(0)?.text();
+    ensure!(known.is_empty(), "{known}");
+    bare.sandbox.assert_as(&before)?;
     drop(bare);
     place.assert_clean()
 }
@@ -118,9 +160,15 @@ fn an_interface_without_an_address_keeps_no_promise_and_gets_one() -> Result<()>
     let guest = Guest::new(&place, "naked", PROMISED)?;
     guest.create(&joined(&place, &bare.sandbox.path(), ECHO)?)?;
     let start = guest.vc(["start", &guest.id]).finish()?.expect(1)?;
-    // Why it does not count is told.
-    let told = start.stderr.contains("eth0") && start.stderr.contains("address");
-    ensure!(told, "{}", start.stderr);
+    // What is there instead is told.
+    ensure!(start.stderr.contains("eth0"), "{}", start.stderr);
+    bare.outside.run("ip address add 10.9.0.1/24 dev out0")?;
+    bare.sandbox.run(
+        "ip address add 10.9.0.2/24 dev eth0
+         ip route add default via 10.9.0.1",
+    )?;
+    guest.vc(["start", &guest.id]).finish()?.expect(0)?;
+    assert_connected(&guest, &bare)?;
     guest.delete()?;
     drop(bare);
     place.assert_clean()

@@ -1,4 +1,4 @@
-//! Names: the resolver file and the host name, in the container and in the guest around it.
+//! Names: the resolver file, in the container and in the guest around it, and the host name.
 
 use anyhow::{Result, ensure};
 use virtcontainers_tests::Place;
@@ -12,7 +12,7 @@ const RESOLVER: &str = "# made by a manager\n\
     options ndots:2\n";
 
 #[test]
-fn the_resolver_file_and_the_host_name_are_in_container_and_guest() -> Result<()> {
+fn the_resolver_file_is_in_container_and_guest() -> Result<()> {
     let place = Place::new()?;
     let wire = Wire::new(&place, 1500)?;
     let before = wire.inventory()?;
@@ -31,13 +31,12 @@ fn the_resolver_file_and_the_host_name_are_in_container_and_guest() -> Result<()
     let seen = guest.sh("hostname")?;
     ensure!(seen == "web.example.org\n", "{seen:?}");
     // The guest's own, where its agent looks names up.
-    let typed = "cat /etc/resolv.conf; cat /proc/sys/kernel/hostname\n";
     let console = guest.vc(["console", &guest.id]);
-    let seen = console.finish_with(typed.as_bytes())?.expect(0)?.text();
+    let seen = console.finish_with(b"cat /etc/resolv.conf\n")?;
+    let seen = seen.expect(0)?.text();
     for line in RESOLVER.lines().filter(|line| !line.starts_with('#')) {
         ensure!(seen.contains(line), "the guest has no {line:?}: {seen}");
     }
-    ensure!(seen.contains("web.example.org"), "{seen}");
 
     guest.delete()?;
     wire.assert_as(&before)?;
