@@ -156,6 +156,16 @@ impl FakeAgent {
         self.shared.oom.notify_one();
     }
 
+    /// A network device was plugged into the guest's machine.
+    pub fn add_link(&self, hardware_address: &str) {
+        self.shared.model().network.add_link(hardware_address);
+    }
+
+    /// A network device was unplugged; its configuration and routes go with it.
+    pub fn remove_link(&self, hardware_address: &str) {
+        self.shared.model().network.remove_link(hardware_address);
+    }
+
     /// Ends all listeners and connections, as a machine that is killed does.
     pub fn die(&self) {
         self.shared.connections().abort_all();

@@ -1,6 +1,7 @@
 //! Hypervisors without virtual machines: they keep the state of their machines and enforce the order
 //! of calls, so that the layers above can be tested without one.
 
+mod devices;
 mod power;
 mod process;
 mod program;

@@ -33,6 +33,18 @@ impl Network {
         }
     }
 
+    /// A device was plugged in.
+    pub(super) fn add_link(&mut self, address: &str) {
+        self.links.entry(address.to_owned()).or_default();
+    }
+
+    /// A device was unplugged: what leads over it goes with it.
+    pub(super) fn remove_link(&mut self, address: &str) {
+        if let Some(Some(link)) = self.links.remove(address) {
+            self.routes.retain(|route| route.device != link.name);
+        }
+    }
+
     pub(super) fn interfaces(&self) -> Vec<Interface> {
         self.links.values().flatten().cloned().collect()
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use virtcontainers_hypervisor::{
-    Error, Launched, Machine, MachineEvents, MachineExit, SavedMachine,
+    Error, ErrorKind, Launched, Machine, MachineEvents, MachineExit, NetworkDeviceHandoff,
+    NetworkDevicePlan, SavedMachine,
 };
-use virtcontainers_types::{AgentEndpoint, ProcessIdentity};
+use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
 use super::Points;
 use super::backend::{Guests, struck};
@@ -119,6 +120,32 @@ impl Machine for FaultMachine {
             killed
         };
         self.points.around("kill", kill, struck)
+    }
+
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        let add = self.inner.add_network_device(device, handoff);
+        let added = self.points.around_waiting("network device", add, struck);
+        let added = added.await;
+        // As the port promises, nothing is left of a device that could not be added; one that was
+        // there before stays.
+        if let Err(error) = &added
+            && error.kind() == ErrorKind::Internal
+        {
+            drop(self.inner.remove_network_device(&device.id).await);
+        }
+        added
+    }
+
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        let remove = self.inner.remove_network_device(id);
+        let points = &self.points;
+        points
+            .around_waiting("removal of a network device", remove, struck)
+            .await
     }
 
     fn events(&self) -> Result<MachineEvents, Error> {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use virtcontainers_hypervisor::{
-    Backend, Error, ErrorKind, Handoffs, Launched, Machine, MachinePlan, SavedMachine,
+    Backend, Error, ErrorKind, Handoffs, Launched, Machine, MachinePlan, NetworkDevicePlan,
+    SavedMachine,
 };
 use virtcontainers_process::{Search, find_program};
 use virtcontainers_types::{AgentEndpoint, Capabilities, SandboxId, UndoEntry, UndoSink};
@@ -20,7 +21,7 @@ use virtcontainers_types::{AgentEndpoint, Capabilities, SandboxId, UndoEntry, Un
 use super::power::{Power, gone, lacks};
 use super::value;
 use crate::agent::Flavor;
-pub(super) use control::Request;
+pub(super) use control::{Request, refusal_line};
 use directory::MachineDirectory;
 use machine::{ProcessMachine, Saved};
 
@@ -44,8 +45,14 @@ pub struct FakeMachineSetup {
     pub id: SandboxId,
     /// Its agent takes specifications exactly, as ours; otherwise it is as kata-agent.
     pub exact: bool,
-    /// The hardware addresses of the guest's links.
+    /// The hardware addresses of the guest's links, besides those of its devices.
     pub links: Vec<String>,
+    /// The network devices of the start.
+    #[serde(default)]
+    pub network_devices: Vec<NetworkDevicePlan>,
+    /// How many network devices it has room for.
+    #[serde(default)]
+    pub most_network_devices: u8,
     /// Where violations are reported.
     pub reports: Option<PathBuf>,
 }
@@ -78,6 +85,7 @@ impl ProcessBackend {
                 pause: true,
                 adopt: true,
                 network_devices: 4,
+                network_hotplug: true,
                 ..Capabilities::default()
             },
         }
@@ -114,7 +122,7 @@ impl ProcessBackend {
         self
     }
 
-    /// A link of every guest, by its hardware address.
+    /// A link of every guest, by its hardware address, besides those of its network devices.
     #[must_use]
     pub fn link(mut self, hardware_address: &str) -> Self {
         self.links.push(hardware_address.to_owned());
@@ -147,6 +155,15 @@ impl ProcessBackend {
             Err(error) if error.kind() == ErrorKind::Gone => Ok(Power::Ended),
             Err(error) => Err(error),
         }
+    }
+
+    /// The names of the network devices of the machine in this directory, as it says itself.
+    ///
+    /// Errors: as [`power`](Self::power), and `Gone` when it has ended.
+    pub async fn network_devices(directory: &Path) -> Result<Vec<String>, Error> {
+        let directory = MachineDirectory::open(directory).map_err(|_| gone())?;
+        let list = control::ask_devices(&directory, Request::Devices).await?;
+        Ok(list.split_ascii_whitespace().map(str::to_owned).collect())
     }
 }
 

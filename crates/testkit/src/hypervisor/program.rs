@@ -7,14 +7,17 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use virtcontainers_hypervisor::{Error, NetworkDevicePlan};
+use virtcontainers_types::PciPath;
 
+use super::devices::{self, NetworkDevices};
 use super::power::Power;
-use super::process::{AGENT_SOCKET, FakeMachineSetup, Request};
+use super::process::{AGENT_SOCKET, FakeMachineSetup, Request, refusal_line};
 use crate::agent::{FakeAgent, Flavor, Output, Program};
 
 /// The main function of `vc-fake-machine`: its only argument is a [`FakeMachineSetup`] in JSON, its
@@ -62,6 +65,8 @@ struct Inside {
     id: String,
     power: watch::Sender<Power>,
     agent: FakeAgent,
+    devices: Mutex<NetworkDevices>,
+    most_devices: u8,
     reports: Option<PathBuf>,
     /// How many violations were reported.
     reported: Mutex<usize>,
@@ -90,10 +95,15 @@ impl Inside {
         for link in &setup.links {
             agent = agent.link(link);
         }
+        for device in &setup.network_devices {
+            agent = agent.link(&device.mac.to_string());
+        }
         Self {
             id: setup.id.to_string(),
             power: watch::Sender::new(Power::Held),
             agent: agent.build(),
+            devices: Mutex::new(NetworkDevices::new(&setup.network_devices)),
+            most_devices: setup.most_network_devices,
             reports: setup.reports,
             reported: Mutex::new(0),
         }
@@ -112,7 +122,7 @@ impl Inside {
                 return;
             };
             let mut changes = self.power.subscribe();
-            let answer = self.answer(request);
+            let answer = self.answer(&request);
             // The commander may be gone; the command holds all the same.
             drop(stream.write_all(answer.as_bytes()).await);
             match request {
@@ -127,7 +137,7 @@ impl Inside {
     }
 
     /// Executes a command; those that end the machine are executed after the answer.
-    fn answer(self: &Arc<Self>, request: Request) -> String {
+    fn answer(self: &Arc<Self>, request: &Request) -> String {
         let mut found = Power::Ended;
         self.power.send_if_modified(|power| {
             found = *power;
@@ -143,7 +153,7 @@ impl Inside {
         if refused {
             return format!("no {found}\n");
         }
-        if request == Request::Start
+        if *request == Request::Start
             && let Err(error) = self.boot()
         {
             eprintln!("vc-fake-machine: {error}");
@@ -151,7 +161,43 @@ impl Inside {
             return "no ended\n".to_owned();
         }
         let now = *self.power.borrow();
-        format!("ok {now}\n")
+        let said = match request {
+            Request::AddDevice(device) => self.plug(device).map(|path| path.to_string()),
+            Request::RemoveDevice(id) => self.unplug(id, now).map(|()| now.to_string()),
+            Request::Devices => Ok(self.device_names().join(" ")),
+            _ => Ok(now.to_string()),
+        };
+        match said {
+            Ok(said) => format!("ok {said}\n"),
+            Err(error) => refusal_line(&error),
+        }
+    }
+
+    /// The guest sees a device as soon as it is there.
+    fn plug(&self, device: &NetworkDevicePlan) -> Result<PciPath, Error> {
+        let path = self.devices().add(device, self.most_devices)?;
+        self.agent.add_link(&device.mac.to_string());
+        Ok(path)
+    }
+
+    /// A guest that is halted does not let go.
+    fn unplug(&self, id: &str, power: Power) -> Result<(), Error> {
+        if power == Power::Paused && self.device_names().iter().any(|name| name == id) {
+            return Err(devices::kept(id));
+        }
+        if let Some(device) = self.devices().remove(id) {
+            self.agent.remove_link(&device.mac.to_string());
+        }
+        Ok(())
+    }
+
+    fn device_names(&self) -> Vec<String> {
+        let devices = self.devices().list();
+        devices.into_iter().map(|device| device.id).collect()
+    }
+
+    fn devices(&self) -> MutexGuard<'_, NetworkDevices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The guest comes up: it writes to its console, and its agent listens.

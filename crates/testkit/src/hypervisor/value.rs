@@ -10,12 +10,14 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use virtcontainers_hypervisor::{
     Backend, Error, ErrorKind, Handoffs, Launched, Machine, MachineEvent, MachineEvents,
-    MachineExit, MachinePlan, SavedMachine,
+    MachineExit, MachinePlan, NetworkDeviceHandoff, NetworkDevicePlan, SavedMachine,
 };
 use virtcontainers_types::{
-    AgentEndpoint, Capabilities, Mebibytes, ProcessIdentity, SandboxId, UndoEntry, UndoSink,
+    AgentEndpoint, Capabilities, Mebibytes, PciPath, ProcessIdentity, SandboxId, UndoEntry,
+    UndoSink,
 };
 
+use super::devices::{self, NetworkDevices};
 use super::power::{Power, gone, lacks};
 
 const NAME: &str = "fake";
@@ -43,6 +45,7 @@ impl FakeBackend {
                 pause: true,
                 adopt: true,
                 network_devices: 4,
+                network_hotplug: true,
                 ..Capabilities::default()
             },
             machines: Arc::default(),
@@ -76,8 +79,12 @@ impl FakeBackend {
     }
 
     fn machines(&self) -> MutexGuard<'_, Machines> {
-        self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.machines)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A machine that is a value.
@@ -85,9 +92,12 @@ impl FakeBackend {
 pub struct FakeMachine {
     id: SandboxId,
     agent: PathBuf,
-    can_pause: bool,
+    capabilities: Capabilities,
     power: watch::Sender<Power>,
     subscribers: Mutex<Vec<mpsc::UnboundedSender<MachineEvent>>>,
+    devices: Mutex<NetworkDevices>,
+    /// What carries their frames, as long as they are there.
+    carriers: Mutex<Vec<NetworkDeviceHandoff>>,
 }
 
 impl FakeMachine {
@@ -100,12 +110,17 @@ impl FakeMachine {
     pub fn crash(&self) {
         self.power.send_replace(Power::Ended);
         self.subscribers().clear();
+        *lock(&self.devices) = NetworkDevices::default();
+        lock(&self.carriers).clear();
+    }
+
+    /// The network devices that it has.
+    pub fn network_devices(&self) -> Vec<NetworkDevicePlan> {
+        lock(&self.devices).list()
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Vec<mpsc::UnboundedSender<MachineEvent>>> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.subscribers)
     }
 
     fn turn(&self, from: Power, to: Power) -> Result<(), Error> {
@@ -205,9 +220,11 @@ impl Backend for FakeBackend {
         let machine = Arc::new(FakeMachine {
             agent: self.agent(&plan),
             id: plan.id.clone(),
-            can_pause: self.capabilities.pause,
+            capabilities: self.capabilities,
             power: watch::Sender::new(Power::Held),
             subscribers: Mutex::default(),
+            devices: Mutex::new(NetworkDevices::new(&plan.network_devices)),
+            carriers: Mutex::new(handoffs.network_devices),
         });
         self.machines().insert(plan.id, Arc::clone(&machine));
         Ok(Box::new(FakeLaunched(Some(machine))))
@@ -271,7 +288,7 @@ impl Launched for FakeLaunched {
 #[async_trait]
 impl Machine for Handle {
     async fn pause(&self) -> Result<(), Error> {
-        if !self.machine.can_pause {
+        if !self.machine.capabilities.pause {
             return Err(lacks("pause"));
         }
         self.machine.turn(Power::Running, Power::Paused)?;
@@ -280,7 +297,7 @@ impl Machine for Handle {
     }
 
     async fn resume(&self) -> Result<(), Error> {
-        if !self.machine.can_pause {
+        if !self.machine.capabilities.pause {
             return Err(lacks("resume"));
         }
         self.machine.turn(Power::Paused, Power::Running)?;
@@ -291,7 +308,7 @@ impl Machine for Handle {
     async fn power_down(&self) -> Result<(), Error> {
         self.machine.turn(Power::Running, Power::Ended)?;
         self.machine.tell(MachineEvent::GuestShutdown);
-        self.machine.subscribers().clear();
+        self.machine.crash();
         Ok(())
     }
 
@@ -302,6 +319,42 @@ impl Machine for Handle {
 
     fn kill(&self) -> Result<(), Error> {
         self.machine.crash();
+        Ok(())
+    }
+
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        let machine = &self.machine;
+        if !machine.capabilities.network_hotplug {
+            return Err(devices::unable());
+        }
+        device.check()?;
+        handoff.check(device)?;
+        if machine.power() == Power::Ended {
+            return Err(gone());
+        }
+        let most = machine.capabilities.network_devices;
+        let path = lock(&machine.devices).add(device, most)?;
+        lock(&machine.carriers).push(handoff);
+        Ok(Some(path))
+    }
+
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        let machine = &self.machine;
+        if !machine.capabilities.network_hotplug {
+            return Err(devices::unable());
+        }
+        let is_there = machine.network_devices().iter().any(|one| one.id == id);
+        match machine.power() {
+            Power::Ended => return Err(gone()),
+            Power::Paused if is_there => return Err(devices::kept(id)),
+            Power::Held | Power::Running | Power::Paused => {}
+        }
+        lock(&machine.devices).remove(id);
+        lock(&machine.carriers).retain(|carrier| carrier.id != id);
         Ok(())
     }
 

@@ -70,6 +70,8 @@ pub(super) fn launch(
         id: plan.id.clone(),
         exact: backend.flavor == Flavor::Exact,
         links: backend.links.clone(),
+        network_devices: plan.network_devices,
+        most_network_devices: backend.capabilities.network_devices,
         reports: backend
             .reports
             .clone()
@@ -103,6 +105,7 @@ pub(super) fn launch(
         },
         process: machine::to_types(child.identity()),
         can_pause: backend.capabilities.pause,
+        can_plug: backend.capabilities.network_hotplug,
         directory: plan.directory,
     };
     Ok(ProcessLaunched {

@@ -11,11 +11,13 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use virtcontainers_hypervisor::{
-    Error, ErrorKind, Machine, MachineEvent, MachineEvents, MachineExit, SavedMachine,
+    Error, ErrorKind, Machine, MachineEvent, MachineEvents, MachineExit, NetworkDeviceHandoff,
+    NetworkDevicePlan, SavedMachine,
 };
 use virtcontainers_process::{Child, Exit, Identity, Signal};
-use virtcontainers_types::{AgentEndpoint, ProcessIdentity};
+use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
+use super::super::devices;
 use super::super::power::{gone, lacks};
 use super::super::value::subscription;
 use super::FAKE_MACHINE;
@@ -33,6 +35,8 @@ pub(super) struct Saved {
     pub(super) process: ProcessIdentity,
     pub(super) endpoint: AgentEndpoint,
     pub(super) can_pause: bool,
+    #[serde(default)]
+    pub(super) can_plug: bool,
 }
 
 impl Saved {
@@ -173,6 +177,37 @@ impl Machine for ProcessMachine {
         killed.map(drop).map_err(|error| {
             Error::new(ErrorKind::Internal, "cannot kill the machine").with_source(error)
         })
+    }
+
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        if !self.saved.can_plug {
+            return Err(devices::unable());
+        }
+        device.check()?;
+        // What carries the frames is closed here: nothing in the machine would read them.
+        handoff.check(device)?;
+        let request = Request::AddDevice(Box::new(device.clone()));
+        let place = control::ask_devices(&self.directory, request).await?;
+        let path = place
+            .parse()
+            .map_err(|error: virtcontainers_types::Error| {
+                let message = format!("the machine answered {place:?}");
+                Error::new(ErrorKind::Corrupt, message).with_source(error)
+            })?;
+        Ok(Some(path))
+    }
+
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        if !self.saved.can_plug {
+            return Err(devices::unable());
+        }
+        let request = Request::RemoveDevice(id.to_owned());
+        let removed = control::ask_devices(&self.directory, request).await;
+        removed.map(drop)
     }
 
     fn events(&self) -> Result<MachineEvents, Error> {

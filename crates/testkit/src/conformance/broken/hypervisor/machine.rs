@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use virtcontainers_hypervisor::{
-    Error, ErrorKind, Machine, MachineEvent, MachineEvents, MachineExit, SavedMachine,
+    Error, ErrorKind, Machine, MachineEvent, MachineEvents, MachineExit, NetworkDeviceHandoff,
+    NetworkDevicePlan, SavedMachine,
 };
-use virtcontainers_types::{AgentEndpoint, ProcessIdentity};
+use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
 use super::backend::{elsewhere, recast};
 
@@ -164,6 +165,18 @@ impl Machine for BrokenMachine {
             "a-kill-of-what-ended-succeeds" if self.has_ended() => refuse(ErrorKind::Gone),
             _ => self.inner.kill(),
         }
+    }
+
+    async fn add_network_device(
+        &self,
+        device: &NetworkDevicePlan,
+        handoff: NetworkDeviceHandoff,
+    ) -> Result<Option<PciPath>, Error> {
+        self.inner.add_network_device(device, handoff).await
+    }
+
+    async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
+        self.inner.remove_network_device(id).await
     }
 
     fn events(&self) -> Result<MachineEvents, Error> {
