@@ -11,6 +11,7 @@ mod link;
 mod namespace;
 mod netlink;
 mod plan;
+mod removal;
 mod revert;
 mod scan;
 mod sys;

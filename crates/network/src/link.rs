@@ -18,18 +18,18 @@ use crate::scan::links;
 use crate::view::Link;
 
 /// The link that is meant, if it is there.
-pub(crate) fn find(netlink: &Netlink, wanted: &LinkRef) -> io::Result<Option<Link>> {
-    let mut all = links(netlink)?.into_iter();
-    Ok(match wanted.index {
-        Some(index) => all.find(|link| link.index == index),
-        None => all.find(|link| link.name == wanted.name),
+pub(crate) fn find<'a>(all: &'a [Link], wanted: &LinkRef) -> Option<&'a Link> {
+    all.iter().find(|link| match wanted.index {
+        Some(index) => link.index == index,
+        None => link.name == wanted.name,
     })
 }
 
 /// The index of the link that is meant. Error: `ENODEV`.
 pub(crate) fn index(netlink: &Netlink, wanted: &LinkRef) -> io::Result<u32> {
     let gone = || io::Error::from_raw_os_error(libc::ENODEV);
-    Ok(find(netlink, wanted)?.ok_or_else(gone)?.index)
+    let all = links(netlink)?;
+    Ok(find(&all, wanted).ok_or_else(gone)?.index)
 }
 
 fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {

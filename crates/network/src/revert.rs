@@ -3,12 +3,16 @@
 use std::io;
 
 use crate::effect::{Effect, LinkRef};
+use crate::link::find;
 use crate::netlink::Netlink;
+use crate::scan::links;
 use crate::thread::inside;
-use crate::{Error, NamespaceId, link, tc};
+use crate::view::Link;
+use crate::{Error, NamespaceId, link, removal, tc};
 
-/// Takes changes of one namespace back, in this order, to the end; the first failure is given.
-/// Nothing is left of them when the namespace is gone.
+/// Takes changes of one namespace back to the end: first the links that we made, all at once, then
+/// the rest in this order. The first failure is given. Nothing is left of them when the namespace is
+/// gone.
 pub(crate) fn revert(namespace: &NamespaceId, effects: &[Effect]) -> Result<(), Error> {
     let Some(opened) = namespace.open()? else {
         return Ok(());
@@ -17,54 +21,72 @@ pub(crate) fn revert(namespace: &NamespaceId, effects: &[Effect]) -> Result<(), 
         if !namespace.is_here()? {
             return Ok(());
         }
-        let netlink = Netlink::open()
-            .map_err(|source| Error::system("speak to the kernel in", &namespace.path, source))?;
+        let failed = |source| Error::system("speak to the kernel in", &namespace.path, source);
+        let netlink = Netlink::open().map_err(failed)?;
+        let mut there = links(&netlink).map_err(failed)?;
+        let made: Vec<_> = effects.iter().filter_map(|one| made(one, &there)).collect();
+        let mut result = Ok(());
+        if !made.is_empty() {
+            let names: Vec<_> = made.iter().map(|link| &*link.name).collect();
+            result = removal::remove(made.iter().map(|link| link.index).collect())
+                .map_err(|source| Error::link("remove", &names.join(", "), source));
+            // Those below them are free now.
+            there = links(&netlink).map_err(failed)?;
+        }
         let undone = effects.iter().map(|effect| {
-            take_back(effect, &netlink).map_err(|source| {
+            take_back(effect, &there, &netlink).map_err(|source| {
                 let verb = format!("take back to {}", effect.verb());
                 Error::link(&verb, effect.target(), source)
             })
         });
-        undone.fold(Ok(()), Result::and)
+        undone.fold(result, Result::and)
     })
 }
 
-fn take_back(effect: &Effect, netlink: &Netlink) -> io::Result<()> {
+/// The link that the effect made, and no other one of its name.
+fn made<'a>(effect: &Effect, there: &'a [Link]) -> Option<&'a Link> {
+    let (name, kind) = match effect {
+        Effect::Tap { name, .. } => (name, "tun"),
+        Effect::MacVtap { name, .. } => (name, "macvtap"),
+        Effect::Bridge { name, .. } => (name, "bridge"),
+        _ => return None,
+    };
+    there
+        .iter()
+        .find(|link| link.name == *name && link.kind == kind)
+}
+
+fn take_back(effect: &Effect, there: &[Link], netlink: &Netlink) -> io::Result<()> {
     match effect {
-        Effect::Tap { name, .. } => remove(netlink, name, "tun"),
-        Effect::MacVtap { name, .. } => remove(netlink, name, "macvtap"),
-        Effect::Bridge { name, .. } => remove(netlink, name, "bridge"),
+        Effect::Tap { .. } | Effect::MacVtap { .. } | Effect::Bridge { .. } => Ok(()),
         Effect::Up { link }
         | Effect::Port { link, .. }
         | Effect::Mac { link, .. }
         | Effect::Queue { link }
         | Effect::Ingress { link }
         | Effect::Redirect { from: link, .. }
-        | Effect::Shape { link, .. } => match take_back_on(effect, link, netlink) {
-            // It went while we were at it, and all with it.
-            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-            result => result,
+        | Effect::Shape { link, .. } => match find(there, link) {
+            None => Ok(()),
+            Some(found) => match take_back_on(effect, found, there, netlink) {
+                // It went while we were at it, and all with it.
+                Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+                result => result,
+            },
         },
     }
 }
 
-/// Removes a link that we made, and no other one of its name.
-fn remove(netlink: &Netlink, name: &str, kind: &str) -> io::Result<()> {
-    match link::find(netlink, &LinkRef::made(name))? {
-        Some(link) if link.kind == kind => link::remove(netlink, link.index).map(drop),
-        _ => Ok(()),
-    }
-}
-
-fn take_back_on(effect: &Effect, on: &LinkRef, netlink: &Netlink) -> io::Result<()> {
-    let Some(found) = link::find(netlink, on)? else {
-        return Ok(());
-    };
+fn take_back_on(
+    effect: &Effect,
+    found: &Link,
+    there: &[Link],
+    netlink: &Netlink,
+) -> io::Result<()> {
     let index = found.index;
     match effect {
         Effect::Up { .. } if found.up => link::set_up(netlink, index, false),
         Effect::Port { bridge, .. } => {
-            let bridge = link::find(netlink, &LinkRef::made(bridge))?;
+            let bridge = find(there, &LinkRef::made(bridge));
             match bridge.is_some_and(|bridge| found.master == Some(bridge.index)) {
                 true => link::set_bridge(netlink, index, 0),
                 false => Ok(()),

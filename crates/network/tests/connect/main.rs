@@ -10,5 +10,4 @@ mod kinds;
 mod machine;
 mod refusals;
 mod seen;
-mod speed;
 mod traffic;
