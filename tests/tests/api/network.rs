@@ -1,8 +1,10 @@
-//! The guest's interfaces and routes, and what cannot be attached to a running machine yet.
+//! The guest's interfaces and routes, and what is attached to a running machine.
 
-use anyhow::{Context, Result};
-use virtcontainers::ErrorKind;
+use anyhow::{Context, Result, ensure};
 use virtcontainers::types::{DeviceInfo, Interface, IpFamily, Route};
+use virtcontainers::{CreateOptions, ErrorKind};
+
+use virtcontainers_tests::Netns;
 
 use crate::rig::{Rig, refused};
 
@@ -53,16 +55,6 @@ async fn interfaces_and_routes_are_listed_and_routes_changed() -> Result<()> {
     assert_eq!(sandbox.list_routes().await?, listed);
 
     let before = sandbox.status().await?;
-    let interface = Interface {
-        name: "eth9".to_owned(),
-        hardware_address: "02:00:5e:10:00:09".parse()?,
-        ..lo.clone()
-    };
-    let mac = interface.hardware_address;
-    let added = sandbox.add_interface(interface).await;
-    refused(added, ErrorKind::Unsupported, &["eth9", "qemu"])?;
-    let removed = sandbox.remove_interface(mac).await;
-    refused(removed, ErrorKind::Unsupported, &["02:00:5e:10:00:09"])?;
     let device: DeviceInfo = serde_json::from_value(serde_json::json!({
         "kind": "c", "host_path": "/dev/null", "container_path": "/dev/odd",
         "major": 1, "minor": 3, "file_mode": 0o666, "uid": 0, "gid": 0,
@@ -80,5 +72,95 @@ async fn interfaces_and_routes_are_listed_and_routes_changed() -> Result<()> {
         ErrorKind::WrongState,
         &["stopped", "start it first"],
     )?;
+    rig.finish(sandbox).await
+}
+
+/// An interface that is named by its link alone: the guest has what the link has.
+fn link(name: &str) -> Result<Interface> {
+    Ok(Interface {
+        device: String::new(),
+        name: name.to_owned(),
+        addresses: Vec::new(),
+        mtu: 0,
+        raw_flags: 0,
+        hardware_address: "00:00:00:00:00:00".parse()?,
+        pci_path: None,
+        link_type: String::new(),
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interface_comes_and_goes() -> Result<()> {
+    let rig = Rig::new()?;
+    let namespace = Netns::new(&rig.place, "inside")?;
+    let outside = Netns::new(&rig.place, "outside")?;
+    let mut config = rig.sandbox(rig.container("plugged", &["sleep", "100000"])?)?;
+    config.network.namespace = Some(namespace.path());
+    let options = CreateOptions::default();
+    let sandbox = rig.runtime.run_sandbox(config, options).await?;
+    let id = sandbox.id().clone();
+    ensure!(rig.runtime.network(&id).await?.interfaces.is_empty());
+
+    namespace.join("eth0", &outside, "out0", 1500)?;
+    namespace.run(
+        "ip address add 192.0.2.2/24 dev eth0
+         ip route add default via 192.0.2.1",
+    )?;
+    outside.run("ip address add 192.0.2.1/24 dev out0")?;
+    namespace.join("eth1", &outside, "out1", 1500)?;
+    let before = namespace.inventory()?;
+
+    // Nothing of what is refused is left.
+    let nowhere = sandbox.add_interface(link("eth7")?).await;
+    refused(nowhere, ErrorKind::NotFound, &["eth7"])?;
+    let bare = sandbox.add_interface(link("eth1")?).await;
+    refused(bare, ErrorKind::Invalid, &["eth1"])?;
+    let odd = Interface {
+        hardware_address: "02:00:5e:10:00:09".parse()?,
+        ..link("eth0")?
+    };
+    let odd = sandbox.add_interface(odd).await;
+    refused(odd, ErrorKind::Invalid, &["eth0", "02:00:5e:10:00:09"])?;
+    let unknown = sandbox.remove_interface("02:00:5e:10:00:09".parse()?).await;
+    refused(unknown, ErrorKind::NotFound, &["02:00:5e:10:00:09"])?;
+    namespace.assert_as(&before)?;
+
+    let first = sandbox.add_interface(link("eth0")?).await?;
+    let again = sandbox.add_interface(link("eth0")?).await;
+    refused(again, ErrorKind::AlreadyExists, &["eth0"])?;
+    // By another runtime, which finds the machine by what is stored.
+    let renamed = Interface {
+        device: "eth1".to_owned(),
+        addresses: vec!["198.51.100.2/24".parse()?],
+        mtu: 1400,
+        ..link("inner1")?
+    };
+    let second = rig.another_runtime()?.add_interface(&id, renamed).await?;
+    assert_ne!(first.pci_path, second.pci_path);
+    let listed = sandbox.list_interfaces().await?;
+    let named = |name: &str| {
+        let one = listed.iter().find(|one| one.name == name);
+        one.with_context(|| format!("{name} in {listed:?}"))
+    };
+    assert_eq!(named("eth0")?.hardware_address, first.hardware_address);
+    let inner = named("inner1")?;
+    assert_eq!(inner.mtu, 1400);
+    ensure!(inner.addresses.contains(&"198.51.100.2/24".parse()?));
+    let default = |routes: &[Route]| routes.iter().any(|one| one.destination.is_none());
+    ensure!(default(&sandbox.list_routes().await?));
+    let status = rig.runtime.network(&id).await?;
+    let links: Vec<_> = status.interfaces.iter().map(|one| &*one.link).collect();
+    assert_eq!(links, ["eth0", "eth1"]);
+
+    let removed = sandbox.remove_interface(first.hardware_address).await?;
+    assert_eq!(removed, first);
+    ensure!(!default(&sandbox.list_routes().await?));
+    let other = rig.another_runtime()?;
+    other.remove_interface(&id, second.hardware_address).await?;
+    ensure!(rig.runtime.network(&id).await?.interfaces.is_empty());
+    namespace.assert_as(&before)?;
+    // What is there still is the sandbox's own.
+    sandbox.stop(true).await?;
+    drop((namespace, outside));
     rig.finish(sandbox).await
 }

@@ -32,6 +32,7 @@ const PROCESSES: &str = "processes::processes_are_started_listed_and_signalled";
 const LIMITS: &str = "limits::limits_change_and_stay_and_counters_grow";
 const MEMORY: &str = "limits::a_container_that_runs_out_of_memory_is_told_of";
 const FROZEN: &str = "freezer::a_frozen_container_stands_still_while_the_others_run";
+const PLUGGED: &str = "network::an_interface_comes_and_goes";
 const NETWORK: &str = "network::interfaces_and_routes_are_listed_and_routes_changed";
 const HANDLE: &str = "handle::every_runtime_and_every_process_sees_the_same_sandbox";
 const DIES: &str = "failures::a_machine_that_dies_ends_every_wait_and_can_be_deleted";
@@ -54,7 +55,8 @@ const fn shown(
 
 fn of(operation: Operation) -> Option<Shown> {
     use ErrorKind::{
-        Corrupt, Denied, Gone, Incompatible, Internal, Invalid, NotFound, Timeout, Unsupported,
+        AlreadyExists, Corrupt, Denied, Gone, Incompatible, Internal, Invalid, NotFound, Timeout,
+        Unsupported,
     };
     use Operation as Op;
 
@@ -75,6 +77,17 @@ fn of(operation: Operation) -> Option<Shown> {
     const CLEAN: &[ErrorKind] = &[Gone, Timeout, Corrupt, Incompatible, Internal];
     const UNDO: &[ErrorKind] = &[Timeout, Internal];
     const CANNOT: &[ErrorKind] = &[Unsupported];
+    const PLUG: &[ErrorKind] = &[
+        Invalid,
+        NotFound,
+        AlreadyExists,
+        Unsupported,
+        Denied,
+        Gone,
+        Timeout,
+        Internal,
+    ];
+    const UNPLUG: &[ErrorKind] = &[NotFound, Unsupported, Gone, Timeout, Internal];
 
     Some(match operation {
         Op::CreateSandbox => shown("create_sandbox", BOOT, &[STEPS, HOOKED, PRESTART]),
@@ -101,8 +114,8 @@ fn of(operation: Operation) -> Option<Shown> {
         Op::PauseContainer => shown("pause_container", GUEST, &[FROZEN]),
         Op::ResumeContainer => shown("resume_container", GUEST, &[FROZEN]),
         Op::AddDevice => shown("add_device", CANNOT, &[NETWORK]),
-        Op::AddInterface => shown("add_interface", CANNOT, &[NETWORK]),
-        Op::RemoveInterface => shown("remove_interface", CANNOT, &[NETWORK]),
+        Op::AddInterface => shown("add_interface", PLUG, &[PLUGGED]),
+        Op::RemoveInterface => shown("remove_interface", UNPLUG, &[PLUGGED]),
         Op::ListInterfaces => shown("list_interfaces", GUEST, &[NETWORK]),
         Op::UpdateRoutes => shown("update_routes", GUEST, &[NETWORK]),
         Op::ListRoutes => shown("list_routes", GUEST, &[NETWORK]),
