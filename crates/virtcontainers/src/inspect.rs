@@ -1,5 +1,6 @@
 //! Everything that is known of a sandbox, in one value: what is stored, and what runs now.
 
+mod network;
 mod processes;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use serde_json::Value;
 use virtcontainers_runtime::{ErrorKind, Runtime};
 use virtcontainers_store::{BootId, FileStore, LeaseMode, Record, Store, Summary};
 use virtcontainers_types::{
-    ContainerStatus, GuestFacts, ProcessIdentity, SandboxConfig, SandboxId, SandboxState,
-    SandboxStatus, UndoEntry,
+    ContainerStatus, GuestFacts, NetworkStatus, ProcessIdentity, SandboxConfig, SandboxId,
+    SandboxState, SandboxStatus, UndoEntry,
 };
 
 pub use processes::HostProcess;
@@ -57,6 +58,9 @@ pub struct Inspection {
     pub processes: Vec<HostProcess>,
     /// What the guest told of itself.
     pub guest: Option<GuestFacts>,
+    /// What the machine has of its network namespace, what it has not, and why. Absent when that
+    /// cannot be read.
+    pub network: Option<NetworkStatus>,
     /// What the caller asked for. Absent, as `plan`, while somebody changes the sandbox.
     pub config: Option<SandboxConfig>,
     /// What was decided before anything happened.
@@ -93,8 +97,9 @@ impl Inspection {
         let status = runtime.status_sandbox(id).await.map_err(|error| {
             Error::new(error.kind(), format!("cannot inspect {id}")).because(error)
         })?;
+        let connected = runtime.network(id).await;
         let (root, id) = (config.runtime.root.clone(), id.clone());
-        tokio::task::spawn_blocking(move || look(&root, &id, &status))
+        tokio::task::spawn_blocking(move || look(&root, &id, &status, connected))
             .await
             .map_err(|error| {
                 Error::new(ErrorKind::Internal, "a blocking step died").because(error)
@@ -103,7 +108,12 @@ impl Inspection {
 }
 
 /// Blocks: for reads of files, and for a lock.
-fn look(root: &Path, id: &SandboxId, status: &SandboxStatus) -> Result<Inspection, Error> {
+fn look(
+    root: &Path,
+    id: &SandboxId,
+    status: &SandboxStatus,
+    connected: Result<NetworkStatus, virtcontainers_runtime::Error>,
+) -> Result<Inspection, Error> {
     let failed = |error: virtcontainers_store::Error| {
         Error::new(error.kind(), format!("cannot read what is stored of {id}")).because(error)
     };
@@ -131,12 +141,23 @@ fn look(root: &Path, id: &SandboxId, status: &SandboxStatus) -> Result<Inspectio
             None
         }
     });
+    let network = match connected {
+        Ok(connected) => {
+            let asked = config.as_ref().map(|config| &config.network);
+            Some(network::told(connected, status.state, asked))
+        }
+        Err(error) => {
+            notes.push(format!("the network cannot be told: {error}"));
+            None
+        }
+    };
     let plan = record.and_then(|record: Record| Some(record.plan?.data));
     let nonce = plan.as_ref().and_then(|plan| plan.get("nonce")?.as_str());
     let processes = processes::find(nonce, status);
-    Ok(assemble(
-        summary, status, processes, config, plan, ledger, notes,
-    ))
+    Ok(Inspection {
+        network,
+        ..assemble(summary, status, processes, config, plan, ledger, notes)
+    })
 }
 
 fn assemble(
@@ -177,6 +198,7 @@ fn assemble(
         shares: of_owner(SHARE).map(|entry| entry.payload.clone()).collect(),
         pending: intents.filter(is_pending).cloned().collect(),
         guest: summary.guest,
+        network: None,
         machine: summary.machine.map(|machine| machine.data),
         ledger,
         notes,

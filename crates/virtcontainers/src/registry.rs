@@ -6,7 +6,7 @@ use std::sync::Arc;
 use virtcontainers_qemu::{AcceleratorChoice, QemuBackend, Support};
 use virtcontainers_runtime::{ErrorKind, Runtime, RuntimeOptions, Supervision};
 use virtcontainers_share::DaemonConfig;
-use virtcontainers_types::{AgentConfig, ContainerConfig, Lifetime, SandboxConfig};
+use virtcontainers_types::{AgentConfig, Capabilities, ContainerConfig, Lifetime, SandboxConfig};
 
 use crate::check::{self, Item};
 use crate::config::Config;
@@ -46,6 +46,13 @@ fn backend(config: &Config) -> Result<Arc<dyn virtcontainers_hypervisor::Backend
             Err(Error::new(ErrorKind::NotFound, message))
         }
     }
+}
+
+/// What the configured backend can do.
+///
+/// Errors: `NotFound` for an unknown backend.
+pub(crate) fn capabilities(config: &Config) -> Result<Capabilities, Error> {
+    backend(config).map(|backend| backend.capabilities())
 }
 
 /// What the configured backend needs on this host, looked at without changing anything.

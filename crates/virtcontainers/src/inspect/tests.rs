@@ -100,6 +100,7 @@ fn the_names_of_the_json_form_are_stable() {
         "id",
         "ledger",
         "machine",
+        "network",
         "notes",
         "of_this_boot",
         "pending",

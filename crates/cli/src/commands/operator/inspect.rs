@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use virtcontainers::inspect::Inspection;
+use virtcontainers::types::NetworkStatus;
 
 use crate::args::operator::Inspect;
 use crate::args::{Format, Global};
@@ -51,7 +52,36 @@ fn show(found: &Inspection) -> anyhow::Result<()> {
         })
         .collect();
     output::print("\n")?;
-    output::table(["PROCESS", "PID", "MEMORY", "CPU TIME"], &processes)
+    output::table(["PROCESS", "PID", "MEMORY", "CPU TIME"], &processes)?;
+    match &found.network {
+        Some(network) if !network.interfaces.is_empty() => {
+            output::print("\n")?;
+            interfaces(network)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn interfaces(network: &NetworkStatus) -> anyhow::Result<()> {
+    let rows: Vec<[String; 6]> = network
+        .interfaces
+        .iter()
+        .map(|one| {
+            let interface = &one.interface;
+            [
+                interface.name.clone(),
+                interface.hardware_address.to_string(),
+                one.link.clone(),
+                one.kind.clone(),
+                one.carrier.clone(),
+                super::network::addresses(interface),
+            ]
+        })
+        .collect();
+    output::table(
+        ["INTERFACE", "MAC", "LINK", "KIND", "BY", "ADDRESSES"],
+        &rows,
+    )
 }
 
 fn facts(found: &Inspection) -> Vec<[String; 2]> {
@@ -68,6 +98,9 @@ fn facts(found: &Inspection) -> Vec<[String; 2]> {
         row("cpus", config.vcpus.to_string());
         row("kernel", config.boot.kernel.display().to_string());
         row("kernel parameters", config.boot.kernel_params.join(" "));
+        if let Some(namespace) = &config.network.namespace {
+            row("network namespace", namespace.display().to_string());
+        }
     }
     if let Some(guest) = &found.guest {
         row("agent", guest.agent_version.clone());
@@ -77,6 +110,17 @@ fn facts(found: &Inspection) -> Vec<[String; 2]> {
     row("shares", found.shares.len().to_string());
     row("pending", found.pending.len().to_string());
     row("effects", found.ledger.len().to_string());
+    if let Some(network) = &found.network {
+        for skipped in &network.skipped {
+            row(
+                "not connected",
+                format!("{}: {}", skipped.link, skipped.reason),
+            );
+        }
+        for note in &network.notes {
+            row("network", note.clone());
+        }
+    }
     for (name, value) in &found.annotations {
         row("annotation", format!("{name}={value}"));
     }
