@@ -8,6 +8,7 @@ use virtcontainers_runtime::{ContainerIo, CreateOptions, Error, ErrorKind, ExecR
 use virtcontainers_testkit::fault::Blow;
 use virtcontainers_types::{Attachment, ContainerId, ExitStatus, Lifetime, Resources};
 
+use crate::links;
 use crate::stage::Stage;
 
 /// An operation from a state.
@@ -50,6 +51,13 @@ pub(crate) enum Act {
     RecoverPause,
     RecoverContainerCreate,
     RecoverContainerUpdate,
+    /// An interface is added to a machine that runs.
+    InterfaceAdd,
+    InterfaceRemove,
+    /// A start that finds an interface that was not there before.
+    StartLate,
+    RecoverInterfaceAdd,
+    RecoverInterfaceRemove,
     /// All of a sandbox's life.
     Life,
 }
@@ -67,6 +75,12 @@ enum State {
     SecondRunning,
     SecondPaused,
     SecondStopped,
+    /// Not started yet, and there is a link.
+    ReadyLinked,
+    /// It runs, and there is a link that the machine does not have.
+    Linked,
+    /// The machine has it.
+    Plugged,
 }
 
 impl Act {
@@ -110,7 +124,7 @@ impl Act {
     pub(crate) const OF_CALLERS: &[Self] = Self::ALL.split_at(24).0;
 
     /// Those that share directories, or take that back.
-    pub(crate) const SHARING: [Self; 7] = [
+    pub(crate) const SHARING: [Self; 12] = [
         Self::Create,
         Self::StartStopped,
         Self::Stop,
@@ -118,6 +132,11 @@ impl Act {
         Self::ContainerCreate,
         Self::ContainerStop,
         Self::ContainerDelete,
+        Self::InterfaceAdd,
+        Self::InterfaceRemove,
+        Self::StartLate,
+        Self::RecoverInterfaceAdd,
+        Self::RecoverInterfaceRemove,
     ];
 
     /// Whether the sandbox must end when its creator is gone.
@@ -135,6 +154,10 @@ impl Act {
             Self::RecoverPause => Some((Self::Pause, "after pause")),
             Self::RecoverContainerCreate => Some((Self::ContainerCreate, "after create_container")),
             Self::RecoverContainerUpdate => Some((Self::ContainerUpdate, "after update_container")),
+            Self::RecoverInterfaceAdd => Some((Self::InterfaceAdd, "after update_interface")),
+            Self::RecoverInterfaceRemove => {
+                Some((Self::InterfaceRemove, "after removal of a network device"))
+            }
             _ => None,
         }
     }
@@ -164,13 +187,18 @@ impl Act {
             | Self::ContainerKill => State::SecondRunning,
             Self::ContainerResume => State::SecondPaused,
             Self::ContainerDeleteStopped => State::SecondStopped,
+            Self::StartLate => State::ReadyLinked,
+            Self::InterfaceAdd => State::Linked,
+            Self::InterfaceRemove => State::Plugged,
             Self::RecoverCreate
             | Self::RecoverStartStopped
             | Self::RecoverStart
             | Self::RecoverStop
             | Self::RecoverPause
             | Self::RecoverContainerCreate
-            | Self::RecoverContainerUpdate => State::Nothing,
+            | Self::RecoverContainerUpdate
+            | Self::RecoverInterfaceAdd
+            | Self::RecoverInterfaceRemove => State::Nothing,
         }
     }
 
@@ -200,11 +228,14 @@ impl Act {
         let state = self.begins();
         match state {
             State::Nothing => return Ok(()),
-            State::Ready => {
+            State::Ready | State::ReadyLinked => {
                 let options = CreateOptions::default();
                 runtime
                     .create_sandbox(stage.sandbox(self.lifetime()), options)
                     .await?;
+                if state == State::ReadyLinked {
+                    links::add(&stage.namespace());
+                }
                 return Ok(());
             }
             _ => {
@@ -215,7 +246,14 @@ impl Act {
             }
         }
         match state {
-            State::Nothing | State::Ready | State::Running => return Ok(()),
+            State::Nothing | State::Ready | State::ReadyLinked | State::Running => return Ok(()),
+            State::Linked | State::Plugged => {
+                links::add(&stage.namespace());
+                if state == State::Plugged {
+                    runtime.add_interface(&id, links::interface()).await?;
+                }
+                return Ok(());
+            }
             State::Paused => {
                 runtime.pause_sandbox(&id).await?;
                 return Ok(());
@@ -271,7 +309,11 @@ impl Act {
                     ended => drop(ended?),
                 }
             }
-            Self::Start | Self::StartStopped => drop(runtime.start_sandbox(id).await?),
+            Self::InterfaceAdd => drop(runtime.add_interface(id, links::interface()).await?),
+            Self::InterfaceRemove => drop(runtime.remove_interface(id, links::ADDRESS).await?),
+            Self::Start | Self::StartStopped | Self::StartLate => {
+                drop(runtime.start_sandbox(id).await?)
+            }
             Self::Exec => drop(exec(stage, runtime, stage.first()).await?),
             Self::Stop | Self::StopPaused => drop(runtime.stop_sandbox(id, false).await?),
             Self::StopByForce => drop(runtime.stop_sandbox(id, true).await?),
@@ -317,7 +359,9 @@ impl Act {
             | Self::RecoverStop
             | Self::RecoverPause
             | Self::RecoverContainerCreate
-            | Self::RecoverContainerUpdate => {
+            | Self::RecoverContainerUpdate
+            | Self::RecoverInterfaceAdd
+            | Self::RecoverInterfaceRemove => {
                 for recovered in runtime.recover(false).await? {
                     recovered.outcome?;
                 }

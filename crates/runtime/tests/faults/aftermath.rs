@@ -10,6 +10,7 @@ use virtcontainers_types::{
 };
 
 use crate::act::{Act, exec};
+use crate::links;
 use crate::stage::Stage;
 
 /// What others do by themselves is done by then.
@@ -38,6 +39,7 @@ async fn check_with(stage: &Stage, runtime: &Runtime, act: Act) -> Result<(), St
     match runtime.status_sandbox(id).await {
         Ok(_) => {
             whole_at_last(stage, runtime, act).await?;
+            connected(stage, runtime).await?;
             usable(stage, runtime).await?;
             let deleted = runtime.delete_sandbox(id, true).await;
             deleted.map_err(|error| format!("delete: {}", text(&error)))?;
@@ -177,6 +179,25 @@ async fn whole(stage: &Stage, status: &SandboxStatus) -> Result<(), String> {
         wrong("shared is", &shared, unknown(&shared).as_ref())?;
     }
     Ok(())
+}
+
+/// What is recorded of the network is what there is in the namespace and in the machine.
+async fn connected(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
+    let recorded = runtime.network(&stage.id()).await.map_err(|e| text(&e))?;
+    let mut recorded: Vec<_> = recorded
+        .interfaces
+        .into_iter()
+        .map(|one| one.device)
+        .collect();
+    recorded.sort();
+    let links = links::of_machines(&stage.namespace());
+    let devices = stage.network_devices();
+    if links.len() == recorded.len() && devices.as_ref().is_none_or(|there| *there == recorded) {
+        return Ok(());
+    }
+    Err(format!(
+        "recorded are the devices {recorded:?}, in the namespace are {links:?}, in the machine {devices:?}"
+    ))
 }
 
 /// What is sound does what it is for.

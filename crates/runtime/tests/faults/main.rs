@@ -10,6 +10,7 @@ mod act;
 mod aftermath;
 mod child;
 mod lifecycle;
+mod links;
 mod matrix;
 mod place;
 mod reboot;

@@ -235,6 +235,21 @@ impl Stage {
         Some(names)
     }
 
+    /// The network devices that the machine has, in the order of their names; `None` when it is
+    /// gone, or is not asked.
+    pub(crate) fn network_devices(&self) -> Option<Vec<String>> {
+        let machine = self.fake.machine(&self.id())?;
+        let devices = machine.network_devices().into_iter();
+        let mut names: Vec<_> = devices.map(|device| device.id).collect();
+        names.sort();
+        (machine.power() != Power::Ended).then_some(names)
+    }
+
+    /// The name of the sandbox's network namespace.
+    pub(crate) fn namespace(&self) -> String {
+        format!("vc-{}", self.name)
+    }
+
     /// What was done against the agent's rules.
     pub(crate) fn violations(&self) -> Vec<String> {
         self.agents.violations()
@@ -279,6 +294,8 @@ impl Stage {
 fn capabilities(setting: Setting) -> Capabilities {
     Capabilities {
         filesystem_sharing: setting == Setting::Shared,
+        network_devices: 4,
+        network_hotplug: true,
         pause: true,
         adopt: true,
         ..Capabilities::default()

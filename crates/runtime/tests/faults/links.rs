@@ -1,0 +1,61 @@
+//! Links in a sandbox's namespace, made and looked at with `ip`(8).
+
+use std::process::Command;
+
+use virtcontainers_types::{Interface, MacAddress};
+
+/// The link that a test makes.
+pub(crate) const LINK: &str = "eth7";
+/// Its hardware address.
+pub(crate) const ADDRESS: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 7]);
+
+/// Makes a link with an address and a route in the namespace of this name. Its peer is in the same
+/// one, so that both go with it.
+pub(crate) fn add(namespace: &str) {
+    for line in [
+        &format!("link add {LINK} address {ADDRESS} type veth peer name far7"),
+        &format!("link set {LINK} up"),
+        "link set far7 up",
+        &format!("address add 192.0.2.7/24 dev {LINK}"),
+        "route add default via 192.0.2.1",
+    ] {
+        ip(namespace, line);
+    }
+}
+
+/// The links that connect a machine; none when there is no such namespace.
+pub(crate) fn of_machines(namespace: &str) -> Vec<String> {
+    let told = Command::new("ip")
+        .args(["-n", namespace, "-o", "link", "show"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let names = told.lines().filter_map(|line| line.split(": ").nth(1));
+    let ours = names.filter(|name| name.ends_with("_vc"));
+    ours.map(str::to_owned).collect()
+}
+
+/// The link as callers name it.
+pub(crate) fn interface() -> Interface {
+    Interface {
+        device: String::new(),
+        name: LINK.to_owned(),
+        addresses: Vec::new(),
+        mtu: 0,
+        raw_flags: 0,
+        hardware_address: ADDRESS,
+        pci_path: None,
+        link_type: String::new(),
+    }
+}
+
+fn ip(namespace: &str, line: &str) {
+    let words = line.split(' ');
+    let done = Command::new("ip")
+        .args(["-n", namespace])
+        .args(words)
+        .output();
+    let done = done.unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "ip {line}: {said}");
+}
