@@ -26,6 +26,7 @@ impl Netns {
     /// A namespace in which only the loopback interface is, which is up.
     pub fn new(place: &Place, name: &str) -> Result<Self> {
         let name = place.id(name);
+        place.remember_network()?;
         command(&format!("ip netns add {name}"))?;
         let made = Self { name };
         made.run("ip link set lo up")?;

@@ -4,9 +4,11 @@
 mod bridge;
 mod cni;
 mod deaths;
+mod flow;
 mod frames;
 mod given;
 mod hooks;
+mod hot;
 mod late;
 mod names;
 mod rates;
@@ -239,4 +241,16 @@ fn echo_once(listener: &TcpListener) -> Result<()> {
     let mut said = Vec::new();
     stream.read_to_end(&mut said)?;
     Ok(stream.write_all(&said)?)
+}
+
+/// Bytes that do not repeat (xorshift64).
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(length / 8).flatten().collect()
 }

@@ -9,7 +9,7 @@ use virtcontainers_tests::program::Program;
 use virtcontainers_tests::{Finished, Place};
 
 use super::frames::Frames;
-use super::{Guest, READY, Wire, assert_echo, assert_reaches, connect, joined, settings};
+use super::{Guest, READY, Wire, assert_echo, assert_reaches, connect, joined, noise, settings};
 
 /// The two interfaces of a guest by what their addresses begin with, and the largest packet of each.
 const LINKS: [(&str, &str, u32); 2] = [("10.9.0", "fd00:9:", 1400), ("10.8.0", "fd00:8:", 9000)];
@@ -140,16 +140,4 @@ fn arrives(wire: &Wire, guest: &Guest<'_>, v4: &str, sent: &[u8]) -> Result<()> 
     ensure!(came.len() == sent.len(), "{} bytes came back", came.len());
     ensure!(came == sent, "other bytes came back");
     guest.sh("rm /data/much").map(drop)
-}
-
-/// Bytes that do not repeat (xorshift64).
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(length / 8).flatten().collect()
 }
