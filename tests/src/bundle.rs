@@ -57,6 +57,15 @@ impl<'a> Bundle<'a> {
         self
     }
 
+    /// Joins a network namespace.
+    pub fn in_network(mut self, namespace: &Path) -> Result<Self> {
+        let namespaces = self.spec["linux"]["namespaces"].as_array_mut();
+        let mut namespaces = namespaces.context("no namespaces")?.iter_mut();
+        let network = namespaces.find(|one| one["type"] == "network");
+        network.context("no network namespace")?["path"] = json!(namespace);
+        Ok(self)
+    }
+
     /// Writes its `config.json`.
     pub fn write(&self) -> Result<()> {
         let text = self.spec.to_string();

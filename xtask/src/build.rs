@@ -27,6 +27,16 @@ pub(crate) fn vc(profile: Profile) -> Result<PathBuf> {
     Ok(cargo::program(&cargo::target_dir()?, dir, "vc"))
 }
 
+/// Builds the program that connects network namespaces and has a script do the same, as shipped, and
+/// returns it.
+pub(crate) fn network_speed() -> Result<PathBuf> {
+    let command = cargo::host().args(["build", "--release", "--example", "speed"]);
+    cargo::build_quietly(command.args(["--package", "virtcontainers-network"]))
+        .context("cannot build the example speed of the network")?;
+    let examples = cargo::target_dir()?.join("release");
+    Ok(cargo::program(&examples, "examples", "speed"))
+}
+
 /// Builds every program and every test of the workspace in one go, so that nothing of it is built
 /// twice with different features, and returns `vc`.
 pub(crate) fn workspace() -> Result<PathBuf> {

@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::json;
 use virtcontainers_tests::bundle::Bundle;
 use virtcontainers_tests::program::Program;
 use virtcontainers_tests::{Netns, Place};
@@ -95,12 +94,7 @@ impl Wire {
 
 /// A bundle of a container whose network namespace is this one.
 fn joined<'a>(place: &'a Place, namespace: &Path, script: &str) -> Result<Bundle<'a>> {
-    let mut bundle = Bundle::new(place, script)?;
-    let namespaces = bundle.spec["linux"]["namespaces"].as_array_mut();
-    let mut namespaces = namespaces.context("no namespaces")?.iter_mut();
-    let network = namespaces.find(|one| one["type"] == "network");
-    network.context("no network namespace")?["path"] = json!(namespace);
-    Ok(bundle)
+    Bundle::new(place, script)?.in_network(namespace)
 }
 
 /// The settings of a model; of the default none.

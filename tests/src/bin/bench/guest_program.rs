@@ -44,6 +44,66 @@ int main(int count, char **words) {
 }
 "#;
 
+/// Serves until it is told to end: at port 5001 reads to the end and answers with one byte, at port 5002 reads
+/// a number in eight bytes and writes as many, at port 5003 gives back each byte.
+const SERVE: &str = r#"
+#include <signal.h>
+#include <stdint.h>
+#include <unistd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+static char block[65536];
+static void serve(int peer, int port) {
+    ssize_t got;
+    int yes = 1;
+    setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (port == 5001) {
+        while (read(peer, block, sizeof block) > 0);
+        write(peer, block, 1);
+    } else if (port == 5002) {
+        uint64_t left;
+        if (recv(peer, &left, sizeof left, MSG_WAITALL) != sizeof left) return;
+        while (left > 0) {
+            got = write(peer, block, left < sizeof block ? left : sizeof block);
+            if (got <= 0) return;
+            left -= got;
+        }
+    } else {
+        while ((got = read(peer, block, sizeof block)) > 0) write(peer, block, got);
+    }
+}
+int main(void) {
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGTERM, _exit);
+    for (int port = 5001; port < 5004; port++) {
+        struct sockaddr_in any = { .sin_family = AF_INET, .sin_port = htons(port) };
+        int yes = 1, socket_ = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+        if (bind(socket_, (struct sockaddr *)&any, sizeof any) || listen(socket_, 8)) return 1;
+        if (fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (;;) {
+                int peer = accept(socket_, 0, 0);
+                if (peer < 0) return 2;
+                if (fork() == 0) { serve(peer, port); return 0; }
+                close(peer);
+            }
+        }
+        close(socket_);
+    }
+    write(1, "up
+", 3);
+    for (;;) pause();
+}
+"#;
+
+/// Builds the program that serves TCP as `path`.
+pub(crate) fn serve(path: &Path) -> Result<()> {
+    build(SERVE, path)
+}
+
 /// Builds the program that streams as `path`.
 pub(crate) fn stream(path: &Path) -> Result<()> {
     build(STREAM, path)

@@ -16,6 +16,7 @@ mod guest_memory;
 mod guest_program;
 mod held;
 mod host_memory;
+mod network;
 mod phases;
 mod qmp;
 mod recipe;
@@ -50,6 +51,9 @@ const FIGURES: &[(&str, Measure)] = &[
     ("guest-memory", guest_memory::measure),
     ("guest-agent", guest_agent::measure),
     ("throughput", throughput::measure),
+    ("network-set-up", network::set_up::measure),
+    ("network-start", network::start::measure),
+    ("network-traffic", network::traffic::measure),
     ("slow-reader", slow_reader::measure),
 ];
 

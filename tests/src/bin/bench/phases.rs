@@ -10,7 +10,7 @@ use crate::figure::{Row, Samples, Unit};
 use crate::setting::{Setting, vc_run};
 
 /// Tells of each phase in words for programs.
-const OPTIONS: &[&str] = &["--verbose", "--log-format", "json"];
+pub(crate) const OPTIONS: &[&str] = &["--verbose", "--log-format", "json"];
 
 pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let place = Place::new()?;
@@ -37,7 +37,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
 }
 
 /// The phases that a run told of, in order, with their times.
-fn phases(log: &str) -> Vec<(String, f64)> {
+pub(crate) fn phases(log: &str) -> Vec<(String, f64)> {
     let phase = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
         Some((line["phase"].as_str()?.to_owned(), line["millis"].as_f64()?))

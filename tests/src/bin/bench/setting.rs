@@ -24,6 +24,8 @@ pub(crate) struct Setting {
     pub(crate) agent: PathBuf,
     /// A root file system with busybox.
     pub(crate) rootfs: PathBuf,
+    /// The program that connects network namespaces, and has a script do the same.
+    pub(crate) network_speed: PathBuf,
 }
 
 impl Setting {
@@ -42,6 +44,7 @@ impl Setting {
             kernel: guest.join("vmlinux"),
             agent: path("VC_AGENT_BIN")?,
             rootfs: path("VC_TEST_ROOTFS")?,
+            network_speed: path("VC_NETWORK_SPEED")?,
         })
     }
 
