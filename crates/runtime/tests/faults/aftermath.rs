@@ -190,13 +190,15 @@ async fn connected(stage: &Stage, runtime: &Runtime) -> Result<(), String> {
         .map(|one| one.device)
         .collect();
     recorded.sort();
-    let links = links::of_machines(&stage.namespace());
+    let (links, filters) = links::connections(&stage.namespace());
     let devices = stage.network_devices();
-    if links.len() == recorded.len() && devices.as_ref().is_none_or(|there| *there == recorded) {
+    // A tap for each, and filters on both it and the link.
+    let as_recorded = links.len() == recorded.len() && filters.len() == 2 * recorded.len();
+    if as_recorded && devices.as_ref().is_none_or(|there| *there == recorded) {
         return Ok(());
     }
     Err(format!(
-        "recorded are the devices {recorded:?}, in the namespace are {links:?}, in the machine {devices:?}"
+        "recorded are the devices {recorded:?}, in the namespace are {links:?} and {filters:?}, in the machine {devices:?}"
     ))
 }
 

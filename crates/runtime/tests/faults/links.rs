@@ -23,16 +23,27 @@ pub(crate) fn add(namespace: &str) {
     }
 }
 
-/// The links that connect a machine; none when there is no such namespace.
-pub(crate) fn of_machines(namespace: &str) -> Vec<String> {
-    let told = Command::new("ip")
-        .args(["-n", namespace, "-o", "link", "show"])
+/// What connects a machine: links of ours, and places for filters; none when there is no such
+/// namespace.
+pub(crate) fn connections(namespace: &str) -> (Vec<String>, Vec<String>) {
+    let links = told("ip", namespace, "-o link show");
+    let names = links.lines().filter_map(|line| line.split(": ").nth(1));
+    let ours = names.filter(|name| name.ends_with("_vc"));
+    let disciplines = told("tc", namespace, "qdisc show");
+    let places = disciplines.lines().filter(|line| line.contains("ingress"));
+    (
+        ours.map(str::to_owned).collect(),
+        places.map(str::to_owned).collect(),
+    )
+}
+
+fn told(program: &str, namespace: &str, words: &str) -> String {
+    let told = Command::new(program)
+        .args(["-n", namespace])
+        .args(words.split(' '))
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let names = told.lines().filter_map(|line| line.split(": ").nth(1));
-    let ours = names.filter(|name| name.ends_with("_vc"));
-    ours.map(str::to_owned).collect()
+    String::from_utf8_lossy(&told.stdout).into_owned()
 }
 
 /// The link as callers name it.
