@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 
 use virtcontainers_types::{MacAddress, UndoSink};
 
@@ -9,10 +10,11 @@ use crate::effect::{Effect, LinkRef};
 use crate::netlink::Netlink;
 use crate::plan::{Connection, Endpoint, Guest, Plan};
 use crate::scan::links;
+use crate::sysfs::Sysfs;
 use crate::thread::inside;
 use crate::undo::{Undo, record};
 use crate::view::Link;
-use crate::{Error, ErrorKind, Namespace, device, link, tc};
+use crate::{Error, ErrorKind, Namespace, device, link, tc, vfio};
 
 /// What a connected machine is made of.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub struct Applied {
 pub struct Nic {
     /// The interface's index in the namespace.
     pub index: u32,
-    /// The interface's name in the namespace and in the guest.
+    /// The interface's name in the namespace.
     pub name: String,
     /// The hardware address that the device has.
     pub mac: MacAddress,
@@ -39,7 +41,8 @@ pub struct Nic {
     /// What carries its frames.
     pub connection: Connection,
     /// A tap, or the device of a macvtap, once for each pair of queues; with virtio headers
-    /// (`IFF_VNET_HDR`), not blocking, closed on exec. A tap goes when all copies are closed.
+    /// (`IFF_VNET_HDR`), not blocking, closed on exec. A tap goes when all copies are closed. None
+    /// for other connections.
     pub descriptors: Vec<OwnedFd>,
     /// vhost-net, once for each pair of queues; none where the host has it not.
     pub vhost: Vec<OwnedFd>,
@@ -50,13 +53,22 @@ pub struct Nic {
 /// for each interface.
 ///
 /// Errors: `WrongState` when the plan is for another namespace; `AlreadyExists` when a link that it
-/// makes is there already; `Unsupported` for endpoints that are only planned so far (physical,
-/// vhost-user), before anything has happened, and for what the kernel lacks; `NotFound` when an
-/// interface has gone since; `Busy`, `Denied`, `Internal`.
+/// makes is there already; `Unsupported` for what the kernel lacks; `NotFound` when an interface has
+/// gone since. Before anything has happened: `NotFound` and `Invalid` for a user-space switch that is
+/// not there, and what [`plan`](crate::plan()) refuses of a device. `Busy`, `Denied`, `Internal`.
 pub fn apply(plan: &Plan, namespace: &Namespace, undo: &dyn UndoSink) -> Result<Applied, Error> {
-    for endpoint in &plan.endpoints {
-        appliable(endpoint)?;
-    }
+    apply_to(plan, namespace, undo, &Sysfs::host())
+}
+
+/// As [`apply`], with the devices of a sysfs.
+pub(crate) fn apply_to(
+    plan: &Plan,
+    namespace: &Namespace,
+    undo: &dyn UndoSink,
+    sysfs: &Sysfs<'_>,
+) -> Result<Applied, Error> {
+    plan.endpoints.iter().try_for_each(is_served)?;
+    vfio::as_seen(plan, sysfs)?;
     if namespace.id()?.is_another_than(&plan.namespace) {
         let message = format!(
             "the plan was made for another network namespace than {}: scan it again",
@@ -70,7 +82,7 @@ pub fn apply(plan: &Plan, namespace: &Namespace, undo: &dyn UndoSink) -> Result<
         as_seen(plan, &netlink)?;
         let endpoints = plan.endpoints.iter();
         endpoints
-            .map(|endpoint| connect(plan, endpoint, &netlink, undo))
+            .map(|endpoint| connect(plan, endpoint, &netlink, undo, sysfs))
             .collect::<Result<Vec<_>, _>>()
     })?;
     tracing::debug!(
@@ -83,21 +95,34 @@ pub fn apply(plan: &Plan, namespace: &Namespace, undo: &dyn UndoSink) -> Result<
     })
 }
 
-fn appliable(endpoint: &Endpoint) -> Result<(), Error> {
-    let message = match &endpoint.connection {
-        Connection::Tap { .. } | Connection::MacVtap { .. } => return Ok(()),
-        Connection::Vfio { address } => format!(
-            "cannot connect the interface {}: devices such as {address} are not handed to machines \
-             yet; give it a macvlan on this device instead",
-            endpoint.name
-        ),
-        Connection::VhostUser { socket } => format!(
-            "cannot connect the interface {}: user-space switches such as {} are not connected yet",
-            endpoint.name,
-            socket.display()
-        ),
+/// That the socket of a user-space switch is there. It is not connected to: it may serve one only.
+fn is_served(endpoint: &Endpoint) -> Result<(), Error> {
+    let Connection::VhostUser { socket } = &endpoint.connection else {
+        return Ok(());
     };
-    Err(Error::new(ErrorKind::Unsupported, message))
+    let name = &endpoint.name;
+    let refuse = |kind, why: &str| {
+        let message = format!(
+            "cannot connect the interface {name}: {} {why}; start the switch, or correct the path of \
+             its socket",
+            socket.display()
+        );
+        Error::new(kind, message)
+    };
+    match std::fs::metadata(socket) {
+        Ok(found) if found.file_type().is_socket() => Ok(()),
+        Ok(_) => Err(refuse(ErrorKind::Invalid, "is not a socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(refuse(ErrorKind::NotFound, "does not exist"))
+        }
+        Err(error) => {
+            let kind = match error.kind() {
+                io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+                _ => ErrorKind::Internal,
+            };
+            Err(refuse(kind, "cannot be looked at").with_source(error))
+        }
+    }
 }
 
 /// That everything is still as it was seen: the interfaces are there, and the names free that will
@@ -136,6 +161,7 @@ fn connect(
     endpoint: &Endpoint,
     netlink: &Netlink,
     undo: &dyn UndoSink,
+    sysfs: &Sysfs<'_>,
 ) -> Result<Nic, Error> {
     let mut descriptors = Vec::new();
     for effect in &endpoint.effects {
@@ -144,7 +170,10 @@ fn connect(
             change: effect.clone(),
         };
         record(undo, &plan.namespace.path, &change)?;
-        let done = carry_out(effect, netlink);
+        let done = match effect.is_of_device() {
+            true => vfio::carry_out(effect, sysfs).map(|()| Vec::new()),
+            false => carry_out(effect, netlink),
+        };
         let done = done.map_err(|source| Error::link(effect.verb(), effect.target(), source))?;
         descriptors.extend(done);
     }
@@ -214,6 +243,7 @@ fn carry_out(effect: &Effect, netlink: &Netlink) -> io::Result<Vec<OwnedFd>> {
         Effect::Shape { link, rate, mtu } => {
             tc::add_rate(netlink, link::index(netlink, link)?, *rate, *mtu)?;
         }
+        Effect::TakeDevice { .. } | Effect::ReserveDevice { .. } | Effect::GiveDevice { .. } => {}
     }
     Ok(Vec::new())
 }

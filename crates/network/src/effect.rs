@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use virtcontainers_types::MacAddress;
 
+use crate::restore::Former;
+
 /// A link that an effect is on: one of those that were there, by its index, since it may be renamed;
 /// or one that we made, by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +29,7 @@ impl LinkRef {
     }
 }
 
-/// One change in a network namespace.
+/// One change in a network namespace, or of a device whose interface is in one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Effect {
@@ -107,6 +109,30 @@ pub enum Effect {
         /// The link's largest packet, in bytes.
         mtu: u32,
     },
+    /// A device of the host is taken from its driver, and its interface goes. Undone by giving it
+    /// back to the driver, and what the interface was to the new one.
+    TakeDevice {
+        /// Its address on the PCI bus.
+        device: String,
+        /// The driver.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<String>,
+        /// What the interface was.
+        interface: Box<Former>,
+    },
+    /// A device may be bound to vfio-pci alone.
+    ReserveDevice {
+        /// Its address on the PCI bus.
+        device: String,
+        /// The driver to which alone it could be bound before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+    },
+    /// A device is bound to vfio-pci, for a machine to open. Undoing blocks while one has it open.
+    GiveDevice {
+        /// Its address on the PCI bus.
+        device: String,
+    },
 }
 
 /// A neighbour that somebody told the kernel of.
@@ -132,10 +158,21 @@ impl Effect {
         }
     }
 
+    /// Whether it changes a device of the host, rather than a link of the namespace.
+    pub(crate) const fn is_of_device(&self) -> bool {
+        matches!(
+            self,
+            Self::TakeDevice { .. } | Self::ReserveDevice { .. } | Self::GiveDevice { .. }
+        )
+    }
+
     /// What it is done to, for messages.
     pub(crate) fn target(&self) -> &str {
         match self {
             Self::Tap { name, .. } | Self::MacVtap { name, .. } | Self::Bridge { name, .. } => name,
+            Self::TakeDevice { device, .. }
+            | Self::ReserveDevice { device, .. }
+            | Self::GiveDevice { device } => device,
             Self::Redirect { from: link, .. }
             | Self::Up { link }
             | Self::Port { link, .. }
@@ -159,6 +196,9 @@ impl Effect {
             Self::Ingress { .. } => "make room for filters on",
             Self::Redirect { .. } => "redirect what comes in on",
             Self::Shape { .. } => "limit the rate of",
+            Self::TakeDevice { .. } => "take from its driver the device",
+            Self::ReserveDevice { .. } => "reserve for vfio-pci the device",
+            Self::GiveDevice { .. } => "bind to vfio-pci the device",
         }
     }
 }

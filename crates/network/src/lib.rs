@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
 mod apply;
 mod config;
 mod create;
@@ -12,12 +13,18 @@ mod namespace;
 mod netlink;
 mod plan;
 mod removal;
+mod restore;
 mod revert;
+mod route;
 mod scan;
 mod sys;
+mod sysfs;
 mod tc;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod undo;
+mod vfio;
 pub mod view;
 mod watch;
 
@@ -28,6 +35,7 @@ pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};
 pub use namespace::{Namespace, NamespaceId, open_namespace};
 pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, connected_routes, plan};
+pub use restore::Former;
 pub use scan::scan;
 pub use undo::{OWNER, Undo, VERSION, undo, undo_all};
 pub use view::View;

@@ -39,7 +39,8 @@ fn message(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     message
 }
 
-fn set(netlink: &Netlink, message: LinkMessage) -> io::Result<()> {
+/// Changes a link.
+pub(crate) fn set(netlink: &Netlink, message: LinkMessage) -> io::Result<()> {
     netlink.change(RouteNetlinkMessage::SetLink(message), 0)
 }
 

@@ -13,6 +13,7 @@ use crate::{Config, Error, NamespaceId, View};
 mod connect;
 mod guest;
 mod kind;
+pub(crate) mod physical;
 mod reach;
 mod routes;
 mod select;
@@ -133,6 +134,7 @@ pub fn plan(view: &View, config: &Config) -> Result<Plan, Error> {
             view,
             config,
             chosen,
+            &selection.chosen,
             &mut selection.notes,
         )?);
     }

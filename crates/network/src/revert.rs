@@ -6,41 +6,61 @@ use crate::effect::{Effect, LinkRef};
 use crate::link::find;
 use crate::netlink::Netlink;
 use crate::scan::links;
+use crate::sysfs::Sysfs;
 use crate::thread::inside;
 use crate::view::Link;
-use crate::{Error, NamespaceId, link, removal, tc};
+use crate::{Error, NamespaceId, link, removal, tc, vfio};
 
-/// Takes changes of one namespace back to the end: first the links that we made, all at once, then
-/// the rest in this order. The first failure is given. Nothing is left of them when the namespace is
-/// gone.
-pub(crate) fn revert(namespace: &NamespaceId, effects: &[Effect]) -> Result<(), Error> {
-    let Some(opened) = namespace.open()? else {
+/// Takes changes of one namespace back to the end, and those of devices whose interfaces were in it:
+/// first the links that we made, all at once, then the rest in this order. The first failure is given.
+/// Nothing is left of links when the namespace is gone.
+pub(crate) fn revert(
+    namespace: &NamespaceId,
+    effects: &[Effect],
+    sysfs: &Sysfs<'_>,
+) -> Result<(), Error> {
+    let (of_devices, of_links): (Vec<_>, Vec<_>) =
+        effects.iter().partition(|effect| effect.is_of_device());
+    let opened = namespace.open()?;
+    let links = opened.as_ref().map(|opened| {
+        inside(opened, || match namespace.is_here()? {
+            true => revert_links(namespace, &of_links).map(|()| true),
+            false => Ok(false),
+        })
+    });
+    // Another namespace may have come to the same path.
+    let opened = opened.filter(|_| !matches!(links, Some(Ok(false))));
+    let mut result = links.unwrap_or(Ok(false)).map(drop);
+    for effect in of_devices {
+        result = result.and(vfio::take_back(effect, sysfs, opened.as_ref()));
+    }
+    result
+}
+
+/// In the namespace.
+fn revert_links(namespace: &NamespaceId, effects: &[&Effect]) -> Result<(), Error> {
+    if effects.is_empty() {
         return Ok(());
-    };
-    inside(&opened, || {
-        if !namespace.is_here()? {
-            return Ok(());
-        }
-        let failed = |source| Error::system("speak to the kernel in", &namespace.path, source);
-        let netlink = Netlink::open().map_err(failed)?;
-        let mut there = links(&netlink).map_err(failed)?;
-        let made: Vec<_> = effects.iter().filter_map(|one| made(one, &there)).collect();
-        let mut result = Ok(());
-        if !made.is_empty() {
-            let names: Vec<_> = made.iter().map(|link| &*link.name).collect();
-            result = removal::remove(made.iter().map(|link| link.index).collect())
-                .map_err(|source| Error::link("remove", &names.join(", "), source));
-            // Those below them are free now.
-            there = links(&netlink).map_err(failed)?;
-        }
-        let undone = effects.iter().map(|effect| {
-            take_back(effect, &there, &netlink).map_err(|source| {
-                let verb = format!("take back to {}", effect.verb());
-                Error::link(&verb, effect.target(), source)
-            })
-        });
-        undone.fold(result, Result::and)
-    })
+    }
+    let failed = |source| Error::system("speak to the kernel in", &namespace.path, source);
+    let netlink = Netlink::open().map_err(failed)?;
+    let mut there = links(&netlink).map_err(failed)?;
+    let made: Vec<_> = effects.iter().filter_map(|one| made(one, &there)).collect();
+    let mut result = Ok(());
+    if !made.is_empty() {
+        let names: Vec<_> = made.iter().map(|link| &*link.name).collect();
+        result = removal::remove(made.iter().map(|link| link.index).collect())
+            .map_err(|source| Error::link("remove", &names.join(", "), source));
+        // Those below them are free now.
+        there = links(&netlink).map_err(failed)?;
+    }
+    let undone = effects.iter().map(|effect| {
+        take_back(effect, &there, &netlink).map_err(|source| {
+            let verb = format!("take back to {}", effect.verb());
+            Error::link(&verb, effect.target(), source)
+        })
+    });
+    undone.fold(result, Result::and)
 }
 
 /// The link that the effect made, and no other one of its name.
@@ -58,7 +78,12 @@ fn made<'a>(effect: &Effect, there: &'a [Link]) -> Option<&'a Link> {
 
 fn take_back(effect: &Effect, there: &[Link], netlink: &Netlink) -> io::Result<()> {
     match effect {
-        Effect::Tap { .. } | Effect::MacVtap { .. } | Effect::Bridge { .. } => Ok(()),
+        Effect::Tap { .. }
+        | Effect::MacVtap { .. }
+        | Effect::Bridge { .. }
+        | Effect::TakeDevice { .. }
+        | Effect::ReserveDevice { .. }
+        | Effect::GiveDevice { .. } => Ok(()),
         Effect::Up { link }
         | Effect::Port { link, .. }
         | Effect::Mac { link, .. }
@@ -121,6 +146,9 @@ fn take_back_on(
         | Effect::Queue { .. }
         | Effect::Tap { .. }
         | Effect::MacVtap { .. }
-        | Effect::Bridge { .. } => Ok(()),
+        | Effect::Bridge { .. }
+        | Effect::TakeDevice { .. }
+        | Effect::ReserveDevice { .. }
+        | Effect::GiveDevice { .. } => Ok(()),
     }
 }

@@ -16,6 +16,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use virtcontainers_types::{IpAddress, MacAddress};
 
 use crate::netlink::Netlink;
+use crate::sysfs::Sysfs;
 use crate::thread::inside;
 use crate::view::{Address, Device, Link, Neighbor, Qdisc, TunMode, View};
 use crate::{Error, Namespace};
@@ -30,7 +31,8 @@ pub fn scan(namespace: &Namespace) -> Result<View, Error> {
     inside(namespace, || {
         let failed = |source| Error::system("look at the interfaces of", namespace.path(), source);
         let netlink = Netlink::open().map_err(failed)?;
-        let links = links(&netlink).map_err(failed)?;
+        let mut links = links(&netlink).map_err(failed)?;
+        links.iter_mut().for_each(look_at_device);
         let mut addresses = addresses(&netlink).map_err(failed)?;
         for address in &mut addresses {
             let name = links.iter().find(|link| link.index == address.link);
@@ -82,8 +84,19 @@ fn link(message: &LinkMessage) -> Link {
             _ => {}
         }
     }
-    link.device = bus.zip(device).map(|(bus, name)| Device { bus, name });
+    link.device = bus.zip(device).map(|(bus, name)| Device {
+        bus,
+        name,
+        pci: None,
+    });
     link
+}
+
+/// Adds what sysfs tells of the device. What it does not tell is missed by whoever needs it.
+fn look_at_device(link: &mut Link) {
+    if let Some(device) = link.device.as_mut().filter(|one| one.bus == "pci") {
+        device.pci = Sysfs::host().look(&device.name).ok();
+    }
 }
 
 fn info(infos: &[LinkInfo], link: &mut Link) {

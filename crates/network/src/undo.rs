@@ -13,6 +13,7 @@ use crate::directory::{hold, is_mount, remove_if_unused};
 use crate::effect::Effect;
 use crate::namespace::{is_nsfs, open_path};
 use crate::revert::revert;
+use crate::sysfs::Sysfs;
 use crate::{Error, ErrorKind, NamespaceId};
 
 /// The owner of this crate's undo entries.
@@ -61,6 +62,11 @@ pub fn undo(entry: &UndoEntry) -> Result<(), Error> {
 ///
 /// Errors: those of [`undo`], the first that there was.
 pub fn undo_all(entries: &[UndoEntry]) -> Result<(), Error> {
+    undo_all_of(entries, &Sysfs::host())
+}
+
+/// As [`undo_all`], with the devices of a sysfs.
+pub(crate) fn undo_all_of(entries: &[UndoEntry], sysfs: &Sysfs<'_>) -> Result<(), Error> {
     let mut result = Ok(());
     let mut waiting: Option<(NamespaceId, Vec<Effect>)> = None;
     for entry in entries {
@@ -76,7 +82,7 @@ pub fn undo_all(entries: &[UndoEntry]) -> Result<(), Error> {
                 changes.push(change);
             }
             (effect, _) => {
-                result = result.and(take_back(waiting.take()));
+                result = result.and(take_back(waiting.take(), sysfs));
                 match effect {
                     Undo::Change { namespace, change } => {
                         waiting = Some((namespace, vec![change]));
@@ -89,11 +95,13 @@ pub fn undo_all(entries: &[UndoEntry]) -> Result<(), Error> {
             }
         }
     }
-    result.and(take_back(waiting))
+    result.and(take_back(waiting, sysfs))
 }
 
-fn take_back(changes: Option<(NamespaceId, Vec<Effect>)>) -> Result<(), Error> {
-    changes.map_or(Ok(()), |(namespace, changes)| revert(&namespace, &changes))
+fn take_back(changes: Option<(NamespaceId, Vec<Effect>)>, sysfs: &Sysfs<'_>) -> Result<(), Error> {
+    changes.map_or(Ok(()), |(namespace, changes)| {
+        revert(&namespace, &changes, sysfs)
+    })
 }
 
 fn read(entry: &UndoEntry) -> Result<Undo, Error> {

@@ -9,6 +9,10 @@ use virtcontainers_types::{IpAddress, IpFamily, MacAddress};
 
 use crate::NamespaceId;
 
+mod pci;
+
+pub use pci::{GroupMember, PciDevice};
+
 /// All of a network namespace that a guest could be given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
@@ -85,6 +89,9 @@ pub struct Device {
     pub bus: String,
     /// Its name there: for PCI its address, such as `0000:3b:02.1`.
     pub name: String,
+    /// Of a PCI device, how it stands with drivers and machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pci: Option<PciDevice>,
 }
 
 /// What a link of kind `tun` carries.

@@ -3,7 +3,7 @@
 use virtcontainers_types::MacAddress;
 
 use super::select::Chosen;
-use super::{Connection, Endpoint, EndpointKind};
+use super::{Connection, Endpoint, EndpointKind, physical};
 use crate::effect::{Effect, LinkRef, StaticNeighbor};
 use crate::view::Qdisc;
 use crate::{Config, Error, ErrorKind, Model, View};
@@ -14,16 +14,17 @@ const INGRESS: u32 = 0xffff_fff1;
 /// `NUD_PERMANENT` (linux/neighbour.h).
 const PERMANENT: u16 = 0x80;
 
-/// Plans one interface.
+/// Plans one interface of all that are chosen.
 pub(super) fn connect(
     view: &View,
     config: &Config,
     chosen: &Chosen<'_>,
+    all: &[Chosen<'_>],
     notes: &mut Vec<String>,
 ) -> Result<Endpoint, Error> {
     let mut work = Work::new(view, config, chosen);
     let connection = match chosen.kind {
-        EndpointKind::Physical => work.physical(),
+        EndpointKind::Physical => work.physical(all, notes)?,
         EndpointKind::VhostUser => work.vhost_user(),
         EndpointKind::MacVtap => work.opened(),
         kind => match work.model(kind, notes) {
@@ -170,12 +171,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn physical(&mut self) -> Connection {
-        self.effects.clear();
-        let device = self.chosen.link.device.as_ref();
-        Connection::Vfio {
-            address: device.map(|device| device.name.clone()).unwrap_or_default(),
-        }
+    /// The guest takes it up itself.
+    fn physical(
+        &mut self,
+        all: &[Chosen<'_>],
+        notes: &mut Vec<String>,
+    ) -> Result<Connection, Error> {
+        let (connection, effects) = physical::connect(self.view, self.chosen, all, notes)?;
+        self.effects = effects;
+        Ok(connection)
     }
 
     fn vhost_user(&mut self) -> Connection {

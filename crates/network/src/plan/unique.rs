@@ -77,9 +77,10 @@ fn devices(view: &View, chosen: &[Chosen<'_>]) -> Result<(), Error> {
     let given = chosen
         .iter()
         .filter(|one| one.kind == super::EndpointKind::Physical);
+    let device = |link: &Link| link.device.as_ref().map(|device| device.name.clone());
     for one in given {
         let is_other = |link: &&Link| {
-            link.index != one.link.index && link.kind.is_empty() && link.device == one.link.device
+            link.index != one.link.index && link.kind.is_empty() && device(link) == device(one.link)
         };
         if let Some(other) = view.links.iter().find(is_other) {
             return invalid(format!(

@@ -1,11 +1,10 @@
 //! Interfaces that are not one end of a pair.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
-use virtcontainers_network::{
-    Config, Connection, EndpointKind, ErrorKind, Model, apply, plan, scan,
-};
+use virtcontainers_network::{Config, Connection, EndpointKind, ErrorKind, apply, plan, scan};
 
 use crate::fixture::{Ledger, MODELS, Pair, Place, assert_same, path_of, with};
 use crate::machine::Machine;
@@ -129,23 +128,57 @@ fn other_kinds_are_refused_by_name() {
 }
 
 #[test]
-fn what_is_only_planned_is_refused_before_anything_happens() {
+fn a_user_space_switch_has_a_socket() {
     let pair = Pair::new();
     let before = pair.inventory();
-    let mut plan = pair.plan(&with(Model::TcFilter));
-    for connection in [
-        Connection::Vfio {
-            address: "0000:03:00.0".to_owned(),
-        },
-        Connection::VhostUser {
-            socket: "/run/switch.sock".into(),
-        },
-    ] {
-        plan.endpoints[0].connection = connection;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("switch.sock");
+    let config = Config {
+        vhost_user: BTreeMap::from([("eth0".to_owned(), socket.clone())]),
+        ..Config::default()
+    };
+    let plan = pair.plan(&config);
+    assert!(plan.endpoints[0].effects.is_empty() && !plan.endpoints[0].vhost);
+    let refused = |kind: ErrorKind, word: &str| {
         let ledger = Ledger::new();
         let error = apply(&plan, &pair.sandbox.open(), &ledger).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), kind, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(word) && text.contains("switch.sock"),
+            "{text}"
+        );
         assert!(ledger.entries().is_empty());
-    }
+    };
+    refused(ErrorKind::NotFound, "does not exist");
+    std::fs::write(&socket, "").unwrap();
+    refused(ErrorKind::Invalid, "is not a socket");
+    std::fs::remove_file(&socket).unwrap();
+    let _switch = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let ledger = Ledger::new();
+    let applied = apply(&plan, &pair.sandbox.open(), &ledger).unwrap();
+    let nic = &applied.for_machine[0];
+    assert_eq!(nic.connection, Connection::VhostUser { socket });
+    assert!(nic.descriptors.is_empty() && nic.vhost.is_empty());
+    assert_eq!(applied.for_guest.interfaces[0].addresses.len(), 3);
+    assert!(ledger.entries().is_empty());
+    pair.assert_as(&before, "afterwards");
+}
+
+/// Devices cannot be given to machines here; what is written to sysfs is tried with one that is made
+/// up, beside the code.
+#[test]
+fn a_device_that_is_not_there_is_refused_before_anything_happens() {
+    let pair = Pair::new();
+    let before = pair.inventory();
+    let mut plan = pair.plan(&Config::default());
+    plan.endpoints[0].connection = Connection::Vfio {
+        address: "ffff:ff:1f.7".to_owned(),
+    };
+    let ledger = Ledger::new();
+    let error = apply(&plan, &pair.sandbox.open(), &ledger).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("ffff:ff:1f.7"), "{error}");
+    assert!(ledger.entries().is_empty());
     pair.assert_as(&before, "afterwards");
 }
