@@ -1,9 +1,12 @@
 //! The guest's interfaces and routes, and what is attached to a running machine.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use virtcontainers::types::{DeviceInfo, Interface, IpFamily, Route};
 use virtcontainers::{CreateOptions, ErrorKind};
 
+use virtcontainers_network::View;
 use virtcontainers_tests::Netns;
 
 use crate::rig::{Rig, refused};
@@ -163,4 +166,60 @@ async fn an_interface_comes_and_goes() -> Result<()> {
     sandbox.stop(true).await?;
     drop((namespace, outside));
     rig.finish(sandbox).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_is_followed() -> Result<()> {
+    let rig = Rig::new()?;
+    let namespace = Netns::new(&rig.place, "inside")?;
+    let outside = Netns::new(&rig.place, "outside")?;
+    let mut config = rig.sandbox(rig.container("follower", &["sleep", "100000"])?)?;
+    config.network.namespace = Some(namespace.path());
+    config.network.follow = true;
+    let options = CreateOptions::default();
+    let sandbox = rig.runtime.run_sandbox(config, options).await?;
+    let names = async || -> Result<Vec<String>> {
+        // Takes the lease, which is held until a change was followed to its end.
+        let listed = sandbox.list_interfaces().await?;
+        Ok(listed.into_iter().map(|one| one.name).collect())
+    };
+    let before = namespace.inventory()?;
+
+    // As managers do it: the link first, then what belongs to it.
+    namespace.join("eth0", &outside, "out0", 1500)?;
+    namespace.run("ip address add 192.0.2.2/24 dev eth0")?;
+    seen(&namespace, |names| {
+        names.iter().any(|name| name.ends_with("_vc"))
+    })?;
+    assert_eq!(names().await?, ["lo", "eth0"]);
+    let status = rig.runtime.network(sandbox.id()).await?;
+    assert_eq!(status.interfaces.len(), 1, "{status:?}");
+
+    namespace.run("ip link delete eth0")?;
+    seen(&namespace, |names| names == ["lo"])?;
+    assert_eq!(names().await?, ["lo"]);
+    ensure!(
+        rig.runtime
+            .network(sandbox.id())
+            .await?
+            .interfaces
+            .is_empty()
+    );
+    namespace.assert_as(&before)?;
+
+    sandbox.stop(true).await?;
+    drop((namespace, outside));
+    rig.finish(sandbox).await
+}
+
+/// Waits until the names of a namespace's links are as wanted.
+fn seen(namespace: &Netns, wanted: impl Fn(&[&str]) -> bool) -> Result<()> {
+    let opened = virtcontainers_network::open_namespace(&namespace.path())?;
+    let patience = Duration::from_secs(30);
+    let enough = |view: &View| {
+        let names: Vec<_> = view.links.iter().map(|link| &*link.name).collect();
+        wanted(&names)
+    };
+    virtcontainers_network::scan_until(&opened, patience, enough)?;
+    Ok(())
 }
