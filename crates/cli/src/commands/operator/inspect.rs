@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use virtcontainers::inspect::Inspection;
 use virtcontainers::types::NetworkStatus;
 
+use super::network::interfaces::LOOPBACK;
 use crate::args::operator::Inspect;
 use crate::args::{Format, Global};
 use crate::commands::runtime;
@@ -111,7 +112,8 @@ fn facts(found: &Inspection) -> Vec<[String; 2]> {
     row("pending", found.pending.len().to_string());
     row("effects", found.ledger.len().to_string());
     if let Some(network) = &found.network {
-        for skipped in &network.skipped {
+        let worth_a_line = network.skipped.iter().filter(|one| one.link != LOOPBACK);
+        for skipped in worth_a_line {
             row(
                 "not connected",
                 format!("{}: {}", skipped.link, skipped.reason),

@@ -1,6 +1,6 @@
 //! `vc network`: what a machine gets of its namespace, what its guest made of that, and changes of it.
 
-mod interfaces;
+pub(super) mod interfaces;
 mod routes;
 
 use std::process::ExitCode;

@@ -12,6 +12,9 @@ use crate::args::Format;
 use crate::args::operator::network::{NetworkAdd, NetworkRemove, NetworkShown};
 use crate::output;
 
+/// In every namespace, and the guest has its own: not worth a line.
+pub(crate) const LOOPBACK: &str = "lo";
+
 /// What `vc network list --format json` prints.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -41,7 +44,7 @@ pub(super) async fn list(runtime: &Runtime, shown: &NetworkShown) -> anyhow::Res
         return output::json(&listed);
     }
     show(&listed.interfaces)?;
-    let skipped = listed.skipped.iter();
+    let skipped = listed.skipped.iter().filter(|one| one.link != LOOPBACK);
     besides(skipped.map(|one| (&*one.link, &*one.reason)), &listed.notes)
 }
 
@@ -154,8 +157,12 @@ impl Joined {
         let same =
             |one: &&ConnectedInterface| one.interface.hardware_address == told.hardware_address;
         let Some(known) = connected.iter().find(same) else {
+            // The guest's own, such as its loopback interface: nothing on the host leads to it.
             return Self {
-                interface: told,
+                interface: Interface {
+                    device: String::new(),
+                    ..told
+                },
                 carrier: None,
             };
         };
@@ -200,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_guests_interfaces_are_joined_by_their_addresses() {
-        let told = vec![interface("lo", 0), interface("data", 7)];
+        let mut told = vec![interface("lo", 0), interface("data", 7)];
+        told[0].device = "lo".to_owned();
         let status = NetworkStatus {
             interfaces: vec![connected("eth0", "web", 1), connected("veth7", "data", 7)],
             ..NetworkStatus::default()
