@@ -5,6 +5,7 @@ mod backend;
 mod ending;
 mod harness;
 mod launch;
+mod plug;
 mod polls;
 mod running;
 mod stage;
@@ -15,6 +16,7 @@ use futures_util::future::BoxFuture;
 use super::{Ability, Finding, Outcome, Report};
 
 pub use harness::{FakeHarness, Harness, ProcessHarness, plan};
+pub(in crate::conformance) use plug::OF_THE_START;
 
 /// A check of this suite.
 pub type Check = for<'a> fn(&'a dyn Harness) -> BoxFuture<'a, Result<(), String>>;
@@ -27,6 +29,7 @@ pub fn promises() -> Vec<Promise> {
         backend::PROMISES,
         launch::PROMISES,
         running::PROMISES,
+        plug::PROMISES,
         ending::PROMISES,
         undo::PROMISES,
         adopt::PROMISES,
@@ -74,6 +77,7 @@ fn can(harness: &dyn Harness, ability: Ability) -> bool {
         Ability::Pause => capabilities.pause,
         Ability::Adopt => capabilities.adopt,
         Ability::FilesystemSharing => capabilities.filesystem_sharing,
+        Ability::NetworkHotplug => capabilities.network_hotplug,
         Ability::Processes => harness.has_processes(),
         Ability::Events => harness.has_events(),
         Ability::NetworkNamespaces => rustix::process::geteuid().is_root(),

@@ -24,6 +24,8 @@ pub enum Ability {
     Adopt,
     /// Directories can be shared.
     FilesystemSharing,
+    /// Network devices come and go while the machine runs.
+    NetworkHotplug,
     /// Machines consist of processes.
     Processes,
     /// The launcher of a machine is told what happens to it.
@@ -40,6 +42,7 @@ impl fmt::Display for Ability {
             Self::Pause => "pause",
             Self::Adopt => "adopt",
             Self::FilesystemSharing => "file system sharing",
+            Self::NetworkHotplug => "network hot-plug",
             Self::Processes => "processes",
             Self::Events => "events",
             Self::NetworkNamespaces => "the privilege to make network namespaces",

@@ -3,6 +3,7 @@
 mod backend;
 mod launched;
 mod machine;
+mod plug;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,17 @@ pub const ALL: &[Broken] = &[
     able("the-launcher-has-events"),
     able("events-end-with-the-machine"),
     processes("the-monitor-is-listed-first"),
+    able("an-added-device-is-there"),
+    able("a-device-is-added-once"),
+    able("added-devices-are-counted"),
+    able("added-devices-are-handed-over"),
+    able("a-removed-device-is-gone"),
+    able("a-device-of-the-start-is-removed"),
+    able("a-removal-of-nothing-succeeds"),
+    able("a-dropped-addition-is-removed"),
+    able("an-adopter-adds-and-removes"),
+    able("devices-of-what-ended-are-gone"),
+    unable("hotplug-needs-the-ability"),
     able("a-shutdown-leaves-nothing"),
     able("a-late-shutdown-kills"),
     able("a-shutdown-of-what-ended-succeeds"),
@@ -163,6 +175,10 @@ impl Harness for BrokenHarness {
 
     fn refused(&self, good: &MachinePlan) -> Vec<(&'static str, MachinePlan)> {
         self.inner.refused(good)
+    }
+
+    async fn network_devices(&self, plan: &MachinePlan) -> Result<Vec<String>, String> {
+        self.inner.network_devices(plan).await
     }
 
     fn has_processes(&self) -> bool {

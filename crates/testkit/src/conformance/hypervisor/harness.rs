@@ -1,5 +1,7 @@
 //! What the suite must know of a backend besides its port.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +27,27 @@ pub trait Harness: Send + Sync {
     fn backend(&self) -> Arc<dyn Backend>;
 
     /// A machine that works: it has this id and directory, no shared directory, and a guest that
-    /// needs nothing but its CPUs. [`plan`] gives all but the guest.
+    /// needs nothing but its CPUs. Where network devices come and go, it lets go of those that it is
+    /// asked for from the start on. [`plan`] gives all but the guest.
     fn plan(&self, id: SandboxId, directory: PathBuf) -> MachinePlan;
 
     /// What the machine's CPUs do, asked past the port.
     async fn power(&self, plan: &MachinePlan) -> Result<Power, String>;
+
+    /// The names of the machine's network devices, asked past the port; those of which only a part is
+    /// there as well. Needed where network devices come and go.
+    async fn network_devices(&self, _plan: &MachinePlan) -> Result<Vec<String>, String> {
+        Err("the harness cannot ask for network devices yet".to_owned())
+    }
+
+    /// What carries the frames of a network device, for one pair of queues; something that is good for
+    /// nothing does where the monitor does not look.
+    fn network_descriptor(&self) -> Result<OwnedFd, String> {
+        let nowhere = File::open("/dev/null");
+        nowhere
+            .map(OwnedFd::from)
+            .map_err(|error| error.to_string())
+    }
 
     /// Plans whose failure can be foreseen, and what is wrong with them.
     fn refused(&self, good: &MachinePlan) -> Vec<(&'static str, MachinePlan)> {
@@ -138,6 +156,12 @@ impl Harness for FakeHarness {
         Ok(machine.map_or(Power::Ended, |machine| machine.power()))
     }
 
+    async fn network_devices(&self, plan: &MachinePlan) -> Result<Vec<String>, String> {
+        let machine = self.0.machine(&plan.id).ok_or("there is no such machine")?;
+        let devices = machine.network_devices();
+        Ok(devices.into_iter().map(|device| device.id).collect())
+    }
+
     fn has_processes(&self) -> bool {
         false
     }
@@ -186,5 +210,10 @@ impl Harness for ProcessHarness {
     async fn power(&self, plan: &MachinePlan) -> Result<Power, String> {
         let power = ProcessBackend::power(&plan.directory).await;
         power.map_err(|error| error.to_string())
+    }
+
+    async fn network_devices(&self, plan: &MachinePlan) -> Result<Vec<String>, String> {
+        let devices = ProcessBackend::network_devices(&plan.directory).await;
+        devices.map_err(|error| error.to_string())
     }
 }

@@ -129,7 +129,7 @@ impl Backend for BrokenBackend {
                 tokio::task::yield_now().await;
                 kept.take()?
             }
-            "network-devices-are-handed-over" => {
+            "network-devices-are-handed-over" if handoffs.check_network_devices(&plan).is_err() => {
                 let network_devices = Vec::new();
                 let plan = MachinePlan {
                     network_devices,

@@ -13,6 +13,7 @@ use virtcontainers_hypervisor::{
 use virtcontainers_types::{AgentEndpoint, PciPath, ProcessIdentity};
 
 use super::backend::{elsewhere, recast};
+use super::plug::Plugged;
 
 /// A machine that is wrong in the named way.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(super) struct BrokenMachine {
     /// A shutdown was completed.
     shut: AtomicBool,
     told: AtomicU32,
+    plugged: Plugged,
 }
 
 impl BrokenMachine {
@@ -51,6 +53,7 @@ impl BrokenMachine {
             begun: AtomicBool::new(false),
             shut: AtomicBool::new(false),
             told: AtomicU32::new(0),
+            plugged: Plugged::default(),
         }
     }
 
@@ -172,11 +175,16 @@ impl Machine for BrokenMachine {
         device: &NetworkDevicePlan,
         handoff: NetworkDeviceHandoff,
     ) -> Result<Option<PciPath>, Error> {
-        self.inner.add_network_device(device, handoff).await
+        self.wake();
+        let how = (self.breaks, self.adopted);
+        let plugged = &self.plugged;
+        plugged.add(&*self.inner, how, device, handoff).await
     }
 
     async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
-        self.inner.remove_network_device(id).await
+        self.wake();
+        let how = (self.breaks, self.adopted);
+        self.plugged.remove(&*self.inner, how, id).await
     }
 
     fn events(&self) -> Result<MachineEvents, Error> {
