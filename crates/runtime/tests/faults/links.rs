@@ -1,6 +1,6 @@
 //! Links in a sandbox's namespace, made and looked at with `ip`(8).
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use virtcontainers_types::{Interface, MacAddress};
 
@@ -38,11 +38,7 @@ pub(crate) fn connections(namespace: &str) -> (Vec<String>, Vec<String>) {
 }
 
 fn told(program: &str, namespace: &str, words: &str) -> String {
-    let told = Command::new(program)
-        .args(["-n", namespace])
-        .args(words.split(' '))
-        .output()
-        .unwrap();
+    let told = run(program, namespace, words);
     String::from_utf8_lossy(&told.stdout).into_owned()
 }
 
@@ -61,12 +57,19 @@ pub(crate) fn interface() -> Interface {
 }
 
 fn ip(namespace: &str, line: &str) {
-    let words = line.split(' ');
-    let done = Command::new("ip")
-        .args(["-n", namespace])
-        .args(words)
-        .output();
-    let done = done.unwrap();
+    let done = run("ip", namespace, line);
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "ip {line}: {said}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own helper, no program of a sandbox"
+)]
+fn run(program: &str, namespace: &str, words: &str) -> Output {
+    Command::new(program)
+        .args(["-n", namespace])
+        .args(words.split(' '))
+        .output()
+        .unwrap()
 }
