@@ -54,6 +54,11 @@ impl Netlink {
         Err(io::Error::other("it changes faster than it can be read"))
     }
 
+    /// Asks for one thing. Errors are the kernel's error numbers.
+    pub(crate) fn get(&self, request: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+        Ok(self.ask(request, NLM_F_ACK)?.messages)
+    }
+
     /// Asks for a change, with `NLM_F_*` flags of its own, and waits until it is made. Errors are
     /// the kernel's error numbers.
     pub(crate) fn change(&self, request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
