@@ -2,7 +2,9 @@
 //! QEMU itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod guest;
 mod harness;
+mod tap;
 
 use std::path::{Path, PathBuf};
 
@@ -36,14 +38,10 @@ async fn conformance_of_a_scripted_qemu() {
 
 #[tokio::test]
 async fn conformance_of_real_qemu() {
-    let guest = std::env::var_os("VC_GUEST_DIR").map(PathBuf::from);
-    let guest = guest.expect("VC_GUEST_DIR names the guest: run `cargo xtask conformance`");
-    let harness = QemuHarness::new(
-        "qemu",
-        QemuConfig::default(),
-        guest.join("vmlinux"),
-        guest.join("initrd.img"),
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let (kernel, initrd) = false_guest(folder.path());
+    std::fs::write(&kernel, guest::kernel()).unwrap();
+    let harness = QemuHarness::new("qemu", QemuConfig::default(), kernel, initrd);
     run(&harness).await.assert_kept();
 }
 

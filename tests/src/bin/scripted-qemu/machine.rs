@@ -4,6 +4,10 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use serde_json::{Value, json};
+
+use crate::devices::Devices;
+
 /// What `query-status` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Status {
@@ -32,7 +36,14 @@ struct State {
     ended: bool,
     /// Clients in command mode.
     listeners: Vec<UnixStream>,
+    devices: Devices,
 }
+
+/// What a command gives: a value, or a class of errors and a text.
+pub(crate) type Answer = Result<Value, (&'static str, &'static str)>;
+
+/// The class of errors for a name that nothing has.
+pub(crate) const NOT_FOUND: &str = "DeviceNotFound";
 
 /// A machine.
 #[derive(Debug, Default)]
@@ -42,6 +53,18 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// One with these network devices.
+    pub(crate) fn new(devices: Devices) -> Self {
+        let state = State {
+            devices,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+            ..Self::default()
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,13 +83,25 @@ impl Machine {
         let mut state = self.state();
         if state.status != status {
             state.status = status;
-            tell(&mut state, event);
+            tell(&mut state, event, &json!({}));
         }
+        let_go(&mut state);
+    }
+
+    /// Executes a command about devices; `None` for any other. What the guest does about it is told by
+    /// [`settle`](Self::settle).
+    pub(crate) fn execute(&self, name: &str, arguments: &Value) -> Option<Answer> {
+        self.state().devices.execute(name, arguments)
+    }
+
+    /// Lets the guest do what it was asked for.
+    pub(crate) fn settle(&self) {
+        let_go(&mut self.state());
     }
 
     /// Tells all of an event.
     pub(crate) fn tell(&self, event: &str) {
-        tell(&mut self.state(), event);
+        tell(&mut self.state(), event, &json!({}));
     }
 
     /// Lets the program end.
@@ -81,11 +116,21 @@ impl Machine {
     }
 }
 
+/// A guest whose CPUs run lets devices go at once.
+fn let_go(state: &mut State) {
+    if state.status == Status::Running {
+        for device in state.devices.let_go() {
+            let data = json!({"device": device, "path": format!("/machine/peripheral/{device}")});
+            tell(state, "DEVICE_DELETED", &data);
+        }
+    }
+}
+
 /// A client that has gone is forgotten.
-fn tell(state: &mut State, event: &str) {
-    let line = format!(
-        "{{\"event\": \"{event}\", \"timestamp\": {{\"seconds\": 1, \"microseconds\": 1}}}}\r\n"
-    );
+fn tell(state: &mut State, event: &str, data: &Value) {
+    let time = json!({"seconds": 1, "microseconds": 1});
+    let line = json!({"event": event, "data": data, "timestamp": time});
+    let line = format!("{line}\r\n");
     state
         .listeners
         .retain_mut(|client| client.write_all(line.as_bytes()).is_ok());

@@ -2,6 +2,7 @@
 //! holds a machine's state, and speaks QMP as QEMU 7.2 does as far as the backend uses it. One client
 //! at a time is served on each monitor; a second is left without a greeting.
 
+mod devices;
 mod machine;
 mod monitor;
 mod sys;
@@ -11,6 +12,7 @@ use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use devices::Devices;
 use machine::Machine;
 
 fn main() -> ExitCode {
@@ -40,7 +42,7 @@ fn emulate(args: &[String]) -> io::Result<()> {
         Some(path) => Some(std::os::unix::net::UnixStream::connect(path)?),
         None => None,
     };
-    let machine = Arc::new(Machine::default());
+    let machine = Arc::new(Machine::new(Devices::of(args)));
     for name in ["ctl", "mon"] {
         let number = chardev(args, name).and_then(|words| member(words, "fd="));
         let number = number.and_then(|number| number.parse().ok());
@@ -69,7 +71,7 @@ fn chardev<'a>(args: &'a [String], id: &str) -> Option<&'a str> {
 }
 
 /// The rest of the comma separated word that begins so.
-fn member<'a>(words: &'a str, start: &str) -> Option<&'a str> {
+pub(crate) fn member<'a>(words: &'a str, start: &str) -> Option<&'a str> {
     words.split(',').find_map(|word| word.strip_prefix(start))
 }
 

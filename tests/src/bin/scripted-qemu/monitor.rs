@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::{Value, json};
 
-use crate::machine::{Machine, Status};
+use crate::machine::{Answer, Machine, Status};
 
 /// Serves one client after the other.
 pub(crate) fn serve(listener: &UnixListener, machine: &Machine) {
@@ -31,7 +31,7 @@ fn converse(mut client: UnixStream, machine: &Machine) -> io::Result<()> {
                 Ok(json!({}))
             }
             (false, _) => Err(("CommandNotFound", "negotiate first")),
-            (true, name) => execute(machine, name),
+            (true, name) => execute(machine, name, &request["arguments"]),
         };
         let mut reply = match result {
             Ok(value) => json!({"return": value}),
@@ -39,6 +39,7 @@ fn converse(mut client: UnixStream, machine: &Machine) -> io::Result<()> {
         };
         reply["id"] = request["id"].clone();
         say(&mut client, &reply)?;
+        machine.settle();
         if name == "quit" {
             machine.end();
         }
@@ -47,7 +48,10 @@ fn converse(mut client: UnixStream, machine: &Machine) -> io::Result<()> {
 }
 
 /// Executes a command; its event comes before its reply, as QEMU has it.
-fn execute(machine: &Machine, name: &str) -> Result<Value, (&'static str, &'static str)> {
+fn execute(machine: &Machine, name: &str, arguments: &Value) -> Answer {
+    if let Some(answer) = machine.execute(name, arguments) {
+        return answer;
+    }
     match name {
         "query-status" => {
             let status = machine.status();
