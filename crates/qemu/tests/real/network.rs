@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "ioctl(2) and unshare(2) have no safe wrapper")]
 
 mod hot;
+mod switch;
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,15 +1,19 @@
 //! Devices that come and go while the machine runs.
 
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use serde_json::json;
 use virtcontainers_hypervisor::{
-    Backend, Error, ErrorKind, Handoffs, Machine, NetworkDeviceHandoff, NetworkDevicePlan,
+    Backend, Carrier, Error, ErrorKind, Handoffs, Machine, NetworkDeviceHandoff, NetworkDevicePlan,
 };
 use virtcontainers_types::PciPath;
 
+use super::switch::Switch;
 use super::{device, taps};
 use crate::fixture::{Fixture, SOON, console, descriptors, until_up};
 use crate::guest::Guest;
@@ -202,6 +206,97 @@ async fn a_device_that_qemu_refuses_leaves_nothing() {
     };
     let refused = machine.add_network_device(&one, short);
     assert_eq!(kind(refused.await), Some(ErrorKind::Invalid));
+    machine.shutdown(SOON).await.expect("a shutdown");
+    fixture.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn what_a_dropped_addition_leaves_is_removed() {
+    let fixture = Fixture::new(Guest::LetsGo);
+    let machine = started(&fixture).await;
+    let one = device("nic2", 2, 3);
+    for polls in 1..200 {
+        let handoff = handoff(&one, "tap2");
+        let mut adding = pin!(machine.add_network_device(&one, handoff));
+        let mut left = polls;
+        let added = poll_fn(|context| {
+            left -= 1;
+            match adding.as_mut().poll(context) {
+                Poll::Ready(added) => Poll::Ready(Some(added)),
+                Poll::Pending if left == 0 => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        let removed = machine.remove_network_device("nic2").await;
+        removed.expect("a removal");
+        let what = (open_taps(&*machine), network(&fixture).await);
+        // One may be on its way still, in a command that nobody waits for any more.
+        assert_eq!(what, (0, String::new()), "polled {polls} times");
+        if let Some(added) = added {
+            assert!(polls > 5, "there are as many commands");
+            added.expect("a device");
+            machine.shutdown(SOON).await.expect("a shutdown");
+            return fixture.assert_nothing_is_left();
+        }
+    }
+    panic!("an addition has no end");
+}
+
+#[tokio::test]
+async fn a_device_of_a_switch_comes_and_goes() {
+    let mut fixture = Fixture::new(Guest::LetsGo);
+    let folder = tempfile::tempdir().expect("a folder");
+    let switch = |name: &str| Switch::new(&folder.path().join(name));
+    let (cold, hot) = (switch("a, b"), switch("c, d"));
+    let on = |switch: &Switch, id, last, queues| NetworkDevicePlan {
+        carrier: Carrier::VhostUser {
+            socket: switch.socket.clone(),
+        },
+        ..device(id, last, queues)
+    };
+    let nothing = |device: &NetworkDevicePlan| NetworkDeviceHandoff {
+        id: device.id.clone(),
+        descriptors: Vec::new(),
+        vhost: Vec::new(),
+    };
+    let (first, second) = (on(&cold, "nic2", 2, 1), on(&hot, "nic3", 3, 2));
+    let (output, input) = console();
+    let handoffs = Handoffs {
+        console: Some(input),
+        network_devices: vec![nothing(&first)],
+        ..fixture.handoffs()
+    };
+    fixture.plan.network_devices = vec![first];
+    let machine = fixture.launch_with(handoffs).await;
+    let machine = machine.start().await.expect("a start");
+    drop(until_up(output).await);
+    let added = machine.add_network_device(&second, nothing(&second));
+    assert_eq!(added.await.expect("a device"), place("1e/02"));
+    let said = network(&fixture).await;
+    assert_eq!(said.matches("type=vhost-user").count(), 3, "{said}");
+    for (id, switch) in [("nic2", &cold), ("nic3", &hot)] {
+        machine.remove_network_device(id).await.expect("a removal");
+        switch.until_left();
+    }
+    assert_eq!(network(&fixture).await, "");
+
+    let nobody = NetworkDevicePlan {
+        carrier: Carrier::VhostUser {
+            socket: folder.path().join("nobody"),
+        },
+        ..device("nic4", 4, 1)
+    };
+    let refused = machine.add_network_device(&nobody, nothing(&nobody)).await;
+    assert_eq!(kind(refused), Some(ErrorKind::Internal));
+    let of_the_host = NetworkDevicePlan {
+        carrier: Carrier::Vfio {
+            address: "0000:03:00.0".to_owned(),
+        },
+        ..device("nic5", 5, 1)
+    };
+    let refused = machine.add_network_device(&of_the_host, nothing(&of_the_host));
+    assert_eq!(kind(refused.await), Some(ErrorKind::Unsupported));
     machine.shutdown(SOON).await.expect("a shutdown");
     fixture.assert_nothing_is_left();
 }
