@@ -67,8 +67,10 @@ pub(crate) fn apply_to(
     undo: &dyn UndoSink,
     sysfs: &Sysfs<'_>,
 ) -> Result<Applied, Error> {
-    plan.endpoints.iter().try_for_each(is_served)?;
-    vfio::as_seen(plan, sysfs)?;
+    let ready = plan.endpoints.iter().try_for_each(is_served);
+    ready
+        .and_then(|()| vfio::as_seen(plan, sysfs))
+        .map_err(|error| error.within(namespace.path()))?;
     if namespace.id()?.is_another_than(&plan.namespace) {
         let message = format!(
             "the plan was made for another network namespace than {}: scan it again",
@@ -84,6 +86,7 @@ pub(crate) fn apply_to(
         endpoints
             .map(|endpoint| connect(plan, endpoint, &netlink, undo, sysfs))
             .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| error.within(namespace.path()))
     })?;
     tracing::debug!(
         interfaces = for_machine.len(),

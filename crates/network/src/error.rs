@@ -33,6 +33,15 @@ impl Error {
         self
     }
 
+    /// Says which namespace it is about, unless that was said.
+    pub(crate) fn within(mut self, namespace: &Path) -> Self {
+        let namespace = namespace.display().to_string();
+        if !self.message.contains(&namespace) {
+            self.message += &format!(" (in the network namespace {namespace})");
+        }
+        self
+    }
+
     /// A system call failed; `verb` as in "cannot `mount` …".
     pub(crate) fn system(verb: &str, path: &Path, source: impl Into<io::Error>) -> Self {
         Self::on(verb, &path.display().to_string(), source.into())

@@ -127,6 +127,10 @@ pub struct Skipped {
 /// be added and is connected; `Unsupported` for a link of a kind that cannot be carried, by its name,
 /// and for a rate limit that cannot be kept; for a device of the host also `Busy` and `Denied`.
 pub fn plan(view: &View, config: &Config) -> Result<Plan, Error> {
+    decide(view, config).map_err(|error| error.within(&view.namespace.path))
+}
+
+fn decide(view: &View, config: &Config) -> Result<Plan, Error> {
     let mut selection = select::select(view, config)?;
     let mut endpoints = Vec::new();
     for chosen in &selection.chosen {

@@ -42,6 +42,22 @@ impl View {
     pub fn link(&self, index: u32) -> Option<&Link> {
         self.links.iter().find(|link| link.index == index)
     }
+
+    /// What there is without some links, by their names, and all that is on them.
+    #[must_use]
+    pub fn without(mut self, names: &[String]) -> Self {
+        let gone: Vec<u32> = self
+            .links
+            .extract_if(.., |link| names.contains(&link.name))
+            .map(|link| link.index)
+            .collect();
+        let stays = |link: u32| !gone.contains(&link);
+        self.addresses.retain(|address| stays(address.link));
+        self.routes.retain(|route| route.link.is_none_or(stays));
+        self.neighbors.retain(|neighbor| stays(neighbor.link));
+        self.qdiscs.retain(|qdisc| stays(qdisc.link));
+        self
+    }
 }
 
 /// A link.

@@ -222,6 +222,8 @@ fn refusals() {
         let error = refused(name, &[(pointer, value.clone())]);
         assert_eq!(error.kind(), kind, "{pointer} {value}: {error}");
         assert!(error.to_string().contains(word), "{error}");
+        let namespaces = error.to_string().matches("/run/netns/web").count();
+        assert_eq!(namespaces, 1, "{error}");
     }
 }
 
