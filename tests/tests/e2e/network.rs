@@ -9,6 +9,7 @@ mod frames;
 mod given;
 mod hooks;
 mod hot;
+mod kinds;
 mod late;
 mod names;
 mod rates;
