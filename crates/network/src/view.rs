@@ -43,15 +43,11 @@ impl View {
         self.links.iter().find(|link| link.index == index)
     }
 
-    /// What there is without some links, by their names, and all that is on them.
+    /// What there is without some links, by their indexes, and all that is on them.
     #[must_use]
-    pub fn without(mut self, names: &[String]) -> Self {
-        let gone: Vec<u32> = self
-            .links
-            .extract_if(.., |link| names.contains(&link.name))
-            .map(|link| link.index)
-            .collect();
-        let stays = |link: u32| !gone.contains(&link);
+    pub fn without(mut self, links: &[u32]) -> Self {
+        let stays = |link: u32| !links.contains(&link);
+        self.links.retain(|link| stays(link.index));
         self.addresses.retain(|address| stays(address.link));
         self.routes.retain(|route| route.link.is_none_or(stays));
         self.neighbors.retain(|neighbor| stays(neighbor.link));

@@ -142,6 +142,14 @@ pub(crate) fn check(
     backend
         .check(&plan.machine)
         .during(|| format!("cannot start sandbox {id}"))?;
+    if let Some(path) = &config.network.namespace {
+        virtcontainers_network::open_namespace(path).during(|| {
+            format!(
+                "sandbox {id} cannot use the network namespace {}",
+                path.display()
+            )
+        })?;
+    }
     boot::shared_memory_of(config)?;
     let first = config.containers.first();
     config.containers.iter().try_for_each(|container| {

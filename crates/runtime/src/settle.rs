@@ -67,7 +67,7 @@ impl Runtime {
             match intent {
                 Intent::StartContainer(container) => killed(&mut record, container),
                 Intent::RemoveInterface(device) if live => {
-                    let attached = Attached::of(&record)?.without(&device.id);
+                    let attached = Attached::of(&record)?.apart_from(device);
                     record.network = Some(attached.to_blob()?);
                 }
                 _ => {}

@@ -330,6 +330,10 @@ async fn tell(creator: &mut Creator, report: Report) {
 /// The error of a failed boot, with everything that was seen of it.
 fn explain(job: Job<'_>, failure: BootFailure, begun: Instant) -> Error {
     let BootFailure { phase, error, exit } = failure;
+    // Nothing of the machine was there yet, of which a report could tell.
+    if phase == Phase::Share {
+        return error;
+    }
     let console = console::read(&job.plan.machine.directory);
     let console = console::last_lines(&console, CONSOLE_LINES);
     let checks = diagnosis::likely_causes(

@@ -195,7 +195,23 @@ async fn a_namespace_is_followed() -> Result<()> {
     let status = rig.runtime.network(sandbox.id()).await?;
     assert_eq!(status.interfaces.len(), 1, "{status:?}");
 
-    namespace.run("ip link delete eth0")?;
+    // What a caller has taken away stays away, whatever else comes.
+    let mac = status.interfaces[0].interface.hardware_address;
+    sandbox.remove_interface(mac).await?;
+    namespace.join("eth1", &outside, "out1", 1500)?;
+    namespace.run("ip address add 198.51.100.2/24 dev eth1")?;
+    seen(&namespace, |names| {
+        names.iter().any(|name| name.ends_with("_vc"))
+    })?;
+    assert_eq!(names().await?, ["lo", "eth1"]);
+    let status = rig.runtime.network(sandbox.id()).await?;
+    let skipped: Vec<_> = status.skipped.iter().map(|one| &*one.link).collect();
+    assert_eq!(skipped, ["lo", "eth0"]);
+
+    namespace.run(
+        "ip link delete eth0
+         ip link delete eth1",
+    )?;
     seen(&namespace, |names| names == ["lo"])?;
     assert_eq!(names().await?, ["lo"]);
     ensure!(

@@ -47,6 +47,10 @@ pub(super) fn select<'a>(view: &'a View, config: &Config) -> Result<Selection<'a
         if wanted.is_some_and(|only| !only.contains(&link.name)) {
             continue;
         }
+        // What connects the machine's own interfaces is no news.
+        if wanted.is_none() && !config.connected.is_empty() && is_ours(&link.name) {
+            continue;
+        }
         if let Some(reason) = why_not(view, config, link) {
             if wanted.is_some() {
                 let message = format!("cannot connect the interface {}: it {reason}", link.name);

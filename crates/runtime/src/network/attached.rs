@@ -18,6 +18,10 @@ const VERSION: u32 = 1;
 pub(crate) struct Attached {
     pub(crate) devices: Vec<AttachedDevice>,
     skipped: Vec<Skipped>,
+    /// The links that were taken from the machine and are there still: nothing connects them again
+    /// but a caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<Skipped>,
     notes: Vec<String>,
 }
 
@@ -99,20 +103,37 @@ impl Attached {
         devices.find(|device| device.endpoint.mac == address)
     }
 
-    /// The hardware addresses of the devices whose link is not in the namespace any more.
-    pub(crate) fn vanished(&self, view: &View) -> Vec<MacAddress> {
+    /// The devices whose link is not in the namespace any more.
+    pub(crate) fn vanished(&self, view: &View) -> Vec<AttachedDevice> {
         let there = |device: &&AttachedDevice| {
             let mut links = view.links.iter();
             links.any(|link| link.index == device.endpoint.index)
         };
         let vanished = self.devices.iter().filter(|device| !there(device));
-        vanished.map(|device| device.endpoint.mac).collect()
+        vanished.cloned().collect()
     }
 
-    /// What is left without one device.
-    pub(crate) fn without(mut self, id: &str) -> Self {
-        self.devices.retain(|device| device.id != id);
+    /// What is left without a device, whose link has gone.
+    pub(crate) fn without(mut self, gone: &AttachedDevice) -> Self {
+        self.devices.retain(|device| device.id != gone.id);
         self
+    }
+
+    /// What is left without a device, whose link stays.
+    pub(crate) fn apart_from(self, removed: &AttachedDevice) -> Self {
+        let mut left = self.without(removed);
+        left.removed.push(Skipped {
+            index: removed.endpoint.index,
+            name: removed.endpoint.name.clone(),
+            reason: "was taken from the machine".to_owned(),
+        });
+        left
+    }
+
+    /// What of a view may be connected without being asked for.
+    pub(crate) fn open_to(&self, view: View) -> View {
+        let removed: Vec<u32> = self.removed.iter().map(|removed| removed.index).collect();
+        view.without(&removed)
     }
 
     /// Whether the machine has no interface.
@@ -132,6 +153,7 @@ impl Attached {
                 .any(|device| device.endpoint.name == link)
         };
         self.skipped.retain(|skipped| !connected(&skipped.name));
+        self.removed.retain(|removed| !connected(&removed.name));
         for note in plan.notes {
             if !self.notes.contains(&note) {
                 self.notes.push(note);
@@ -148,7 +170,8 @@ impl Attached {
             device: device.id.clone(),
             interface: device.interface.clone(),
         });
-        let skipped = self.skipped.iter().map(|skipped| SkippedInterface {
+        let skipped = self.skipped.iter().chain(&self.removed);
+        let skipped = skipped.map(|skipped| SkippedInterface {
             link: skipped.name.clone(),
             reason: skipped.reason.clone(),
         });

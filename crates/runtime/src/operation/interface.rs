@@ -67,15 +67,21 @@ impl Runtime {
         self.can_plug()?;
         let place = self.place(lease.record())?;
         let Some((namespace, sandbox)) = place else {
-            let message = "it has no network namespace, from which an interface could be added: \
-                           give it one when it is created";
+            let message = format!(
+                "sandbox {} has no network namespace, from which an interface could be added: give it \
+                 one when it is created",
+                lease.id()
+            );
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
         let attached = Attached::of(lease.record())?;
         let link = link_of(&wanted).to_owned();
         let failed = || format!("cannot add the interface {link}");
         if attached.links().any(|known| known == link) {
-            let message = format!("the machine has the interface {link} already");
+            let message = format!(
+                "the machine of sandbox {} has the interface {link} already",
+                lease.id()
+            );
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
         let view = network::scan(&namespace).during(failed)?;
@@ -112,29 +118,40 @@ impl Runtime {
         interface: MacAddress,
     ) -> Result<Interface, Error> {
         let mut lease = self.exclusive(Operation::RemoveInterface, id, None).await?;
-        let removed = self.remove_one(&mut lease, interface).await;
-        removed.map_err(|error| error.of(id))
+        let removed = async {
+            self.can_plug()?;
+            let attached = Attached::of(lease.record())?;
+            let Some(device) = attached.with_address(interface).cloned() else {
+                let message = format!(
+                    "the machine of sandbox {id} has no interface with the address {interface}"
+                );
+                return Err(Error::new(ErrorKind::NotFound, message));
+            };
+            let left = attached.apart_from(&device);
+            self.take_away(&mut lease, &device, left).await?;
+            Ok(device.interface)
+        };
+        removed.await.map_err(|error| error.of(id))
     }
 
-    async fn remove_one(&self, lease: &mut Lease, address: MacAddress) -> Result<Interface, Error> {
-        self.can_plug()?;
-        let attached = Attached::of(lease.record())?;
-        let Some(device) = attached.with_address(address).cloned() else {
-            let message = format!("the machine has no interface with the address {address}");
-            return Err(Error::new(ErrorKind::NotFound, message));
-        };
+    /// Takes a device away, after which `left` is left.
+    async fn take_away(
+        &self,
+        lease: &mut Lease,
+        device: &AttachedDevice,
+        left: Attached,
+    ) -> Result<(), Error> {
         let intent = Intent::RemoveInterface(Box::new(device.clone()));
         let settled = intent::enter(&lease.ledger(), lease.record(), [intent])?;
-        let removed = self.unplug(lease, &device).await;
+        let removed = self.unplug(lease, device).await;
         let mut record = lease.record().clone();
         record.settled = settled;
         match removed {
             Ok(()) => {
-                let attached = attached.without(&device.id);
-                record.network = Some(attached.to_blob()?);
+                record.network = Some(left.to_blob()?);
                 Self::commit(lease, record)?;
-                self.fall_back(lease.record(), &attached, &device).await;
-                Ok(device.interface)
+                self.fall_back(lease.record(), &left, device).await;
+                Ok(())
             }
             Err(error) => {
                 // Nothing of it is undone yet: it goes on as it was.
@@ -158,9 +175,11 @@ impl Runtime {
             };
             let view = network::scan(&namespace)
                 .during(|| "cannot look at the network namespace".to_owned())?;
-            let attached = Attached::of(lease.record())?;
+            let mut attached = Attached::of(lease.record())?;
             for vanished in attached.vanished(&view) {
-                self.remove_one(&mut lease, vanished).await?;
+                attached = attached.without(&vanished);
+                self.take_away(&mut lease, &vanished, attached.clone())
+                    .await?;
             }
             self.catch_up(&mut lease, Patience::None).await
         };
@@ -182,7 +201,7 @@ impl Runtime {
         let failed = || format!("cannot connect the network of sandbox {}", sandbox.id);
         let attached = Attached::of(lease.record())?;
         let capabilities = self.host.backend.capabilities();
-        let view = network::scan(&namespace).during(failed)?;
+        let view = attached.open_to(network::scan(&namespace).during(failed)?);
         let mut plan = decide(&view, &sandbox, &capabilities, &attached).during(failed)?;
         let promised = sandbox.network.required && patience == Patience::ForPromised;
         if plan.endpoints.is_empty() && attached.is_empty() && promised {
