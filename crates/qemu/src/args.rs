@@ -79,7 +79,12 @@ pub(crate) fn render(
     if let Some(share) = &plan.share {
         file_system(&mut args, share);
     }
-    network::render(&mut args, &plan.network_devices, &descriptors.network);
+    network::render(
+        &mut args,
+        &plan.network_devices,
+        &descriptors.network,
+        choice.accelerator,
+    );
     args.option("-kernel", &choice.kernel);
     match &choice.root {
         GuestRoot::Initrd(path) => args.option("-initrd", path),

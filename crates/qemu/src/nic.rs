@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use virtcontainers_hypervisor::{Carrier, Error, ErrorKind, NetworkDevicePlan};
 use virtcontainers_types::PciPath;
 
+use crate::host::Accelerator;
+
 /// The driver of the bridge.
 pub(crate) const BRIDGE_DRIVER: &str = "pcie-pci-bridge";
 /// Its name, and that of its bus.
@@ -54,7 +56,11 @@ pub(crate) const fn sits_on_bridge(device: &NetworkDevicePlan) -> bool {
 
 /// The properties of an emulated device in this slot, but for its driver and name. The types are
 /// those of QEMU's own, which newer versions insist on.
-pub(crate) fn properties(device: &NetworkDevicePlan, slot: u8) -> Vec<(&'static str, Value)> {
+pub(crate) fn properties(
+    device: &NetworkDevicePlan,
+    slot: u8,
+    accelerator: Accelerator,
+) -> Vec<(&'static str, Value)> {
     let mut properties = vec![
         ("bus", json!(BRIDGE)),
         ("addr", json!(format!("{slot:#04x}"))),
@@ -63,12 +69,25 @@ pub(crate) fn properties(device: &NetworkDevicePlan, slot: u8) -> Vec<(&'static 
         ("host_mtu", json!(device.mtu)),
     ];
     if device.queues > 1 {
-        // An interrupt for each queue, one for the control queue, one for changes of configuration.
-        let vectors = 2 * u32::from(device.queues) + 2;
-        properties.extend([("mq", json!(true)), ("vectors", json!(vectors))]);
+        properties.push(("mq", json!(true)));
+    }
+    if let Some(vectors) = vectors(device, accelerator) {
+        properties.push(("vectors", json!(vectors)));
     }
     // A bus like this one would bring the ports of virtio before 1.0 along, for which the bridge has
     // little room; and no boot program, which no guest of ours runs.
     properties.extend([("disable-legacy", json!("on")), ("romfile", json!(""))]);
     properties
+}
+
+/// How many message interrupts the device has; as many as QEMU gives it when not said.
+fn vectors(device: &NetworkDevicePlan, accelerator: Accelerator) -> Option<u32> {
+    match (&device.carrier, accelerator) {
+        // When a guest masks such an interrupt of a vhost-user network device, QEMU takes for granted
+        // that KVM delivers it, and crashes where it does not (7.2). A line works for all queues.
+        (Carrier::VhostUser { .. }, Accelerator::Tcg) => Some(0),
+        // One for each queue, one for the control queue, one for changes of configuration.
+        _ if device.queues > 1 => Some(2 * u32::from(device.queues) + 2),
+        _ => None,
+    }
 }

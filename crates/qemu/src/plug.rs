@@ -13,7 +13,7 @@ use qapi::qmp::{
     ChardevBackend, ChardevCommon, ChardevSocket, Event, Netdev, NetdevTapOptions,
     NetdevVhostUserOptions, SocketAddressLegacy, UnixSocketAddress, chardev_add, chardev_remove,
     closefd, device_add, device_del, netdev_add, netdev_del, qom_get, qom_list, query_chardev,
-    query_status,
+    query_kvm, query_status,
 };
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -24,6 +24,7 @@ use virtcontainers_types::PciPath;
 
 use crate::check::MOST_NETWORK_DEVICES;
 use crate::error::of_monitor;
+use crate::host::Accelerator;
 use crate::nic;
 use crate::qmp::{Failure, Monitor};
 
@@ -160,9 +161,14 @@ impl Plug<'_> {
             Carrier::Vfio { .. } => return Ok(()),
         };
         self.run(netdev_add(carrier)).await?;
+        let kvm = self.monitor.execute(query_kvm {}, self.deadline).await?;
+        let accelerator = match kvm.enabled {
+            true => Accelerator::Kvm,
+            false => Accelerator::Tcg,
+        };
         let mut arguments = qapi::Dictionary::new();
         let mut bus = None;
-        for (name, value) in nic::properties(device, slot) {
+        for (name, value) in nic::properties(device, slot, accelerator) {
             match name {
                 "bus" => bus = value.as_str().map(str::to_owned),
                 _ => drop(arguments.insert(name.to_owned(), value)),

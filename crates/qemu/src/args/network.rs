@@ -8,6 +8,7 @@ use serde_json::Value;
 use virtcontainers_hypervisor::{Carrier, NetworkDevicePlan};
 
 use super::{Args, NetworkDescriptors, escaped};
+use crate::host::Accelerator;
 use crate::nic;
 
 /// The bridge, and on it the devices in their order from its first slot on.
@@ -15,6 +16,7 @@ pub(super) fn render(
     args: &mut Args,
     devices: &[NetworkDevicePlan],
     descriptors: &[NetworkDescriptors],
+    accelerator: Accelerator,
 ) {
     let (driver, id, slot) = (nic::BRIDGE_DRIVER, nic::BRIDGE, nic::BRIDGE_SLOT);
     args.option("-device", format!("{driver},id={id},addr={slot:#04x}"));
@@ -32,7 +34,7 @@ pub(super) fn render(
         }
         // There are no more devices than slots: that was checked.
         if let Some(slot) = slots.next() {
-            args.option("-device", emulated(device, slot));
+            args.option("-device", emulated(device, slot, accelerator));
         }
     }
 }
@@ -61,9 +63,9 @@ fn vhost_user(args: &mut Args, device: &NetworkDevicePlan, socket: &Path) {
     args.option("-netdev", carrier);
 }
 
-fn emulated(device: &NetworkDevicePlan, slot: u8) -> String {
+fn emulated(device: &NetworkDevicePlan, slot: u8, accelerator: Accelerator) -> String {
     let mut text = format!("{},id={}", nic::EMULATED, device.id);
-    for (name, value) in nic::properties(device, slot) {
+    for (name, value) in nic::properties(device, slot, accelerator) {
         let value = match value {
             Value::Bool(true) => "on".to_owned(),
             Value::Bool(false) => "off".to_owned(),

@@ -208,5 +208,11 @@ fn network_devices_on_a_switch_and_of_the_host() {
         network: vec![none; 3],
         ..DESCRIPTORS
     };
-    check("carriers", &plan, &choice(&plan, &[]), descriptors);
+    let emulated = choice(&plan, &[]);
+    check("carriers", &plan, &emulated, descriptors.clone());
+    let accelerated = Choice {
+        accelerator: Accelerator::Kvm,
+        ..emulated
+    };
+    check("carriers-accelerated", &plan, &accelerated, descriptors);
 }

@@ -87,6 +87,7 @@ async fn all_that_we_use_is_in_the_schema() {
         "chardev-add",
         "chardev-remove",
         "query-chardev",
+        "query-kvm",
         "device_add",
         "device_del",
         "qom-list",

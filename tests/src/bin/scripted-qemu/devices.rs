@@ -51,6 +51,7 @@ impl Devices {
             "netdev_add" => self.netdev_add(&text("id"), &text("fds")),
             "netdev_del" => found(self.netdevs.remove(&text("id")), NOT_FOUND),
             "query-chardev" => Ok(json!([])),
+            "query-kvm" => Ok(json!({"enabled": false, "present": false})),
             "device_add" => self.device_add(&text("id"), &text("netdev"), &text("addr")),
             "device_del" => {
                 let id = text("id");
