@@ -110,9 +110,11 @@ fn undo_entries(
     extent: Extent,
     mut failures: Vec<String>,
 ) -> Result<(), Error> {
-    for entry in entries.iter().rev() {
-        if let Err(failure) = undo(entry, backend, extent) {
-            tracing::warn!(owner = entry.owner, failure, "cannot undo an effect");
+    let backwards: Vec<_> = entries.iter().rev().cloned().collect();
+    for of_one in backwards.chunk_by(|one, next| one.owner == next.owner) {
+        for failure in undo_of_one(of_one, backend, extent) {
+            let owner = of_one.first().map(|entry| &*entry.owner);
+            tracing::warn!(owner, failure, "cannot undo an effect");
             failures.push(failure);
         }
     }
@@ -148,12 +150,8 @@ pub(crate) fn undo_boot(ledger: &Ledger, backend: &dyn Backend) -> Result<(), Er
     let mut entries = ledger.entries().during(failed)?.entries;
     // The supervisor goes on in its cgroup.
     entries.retain(|entry| ![OWNER, virtcontainers_cgroup::OWNER].contains(&entry.owner.as_str()));
-    for entry in entries.iter().rev() {
-        undo(entry, backend, Extent::Stop).map_err(|failure| {
-            let message = format!("a failed boot cannot be undone: {failure}");
-            Error::new(ErrorKind::Internal, message)
-        })?;
-    }
+    undo_entries(&entries, backend, Extent::Stop, Vec::new())
+        .during(|| "a failed boot cannot be undone".to_owned())?;
     ledger.forget(&entries).during(failed)
 }
 
@@ -221,6 +219,18 @@ pub(crate) fn clear_directories(
         .map_err(|error| Error::new(ErrorKind::Internal, failed()).because(error))
 }
 
+/// Undoes entries of one owner, in this order. Gives what failed.
+fn undo_of_one(entries: &[UndoEntry], backend: &dyn Backend, extent: Extent) -> Vec<String> {
+    let owner = entries.first().map(|entry| &*entry.owner);
+    if owner == Some(virtcontainers_network::OWNER) {
+        // Together they share threads and the kernel's waits.
+        let undone = virtcontainers_network::undo_all(entries);
+        return undone.map_err(text_of).err().into_iter().collect();
+    }
+    let undone = entries.iter().map(|entry| undo(entry, backend, extent));
+    undone.filter_map(Result::err).collect()
+}
+
 fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), String> {
     match entry.owner.as_str() {
         OWNER => match own_effect(entry) {
@@ -239,7 +249,6 @@ fn undo(entry: &UndoEntry, backend: &dyn Backend, extent: Extent) -> Result<(), 
             Extent::Delete => virtcontainers_cgroup::undo(entry).map_err(text_of),
         },
         virtcontainers_share::OWNER => virtcontainers_share::undo(entry).map_err(text_of),
-        virtcontainers_network::OWNER => virtcontainers_network::undo(entry).map_err(text_of),
         owner if owner == backend.name() => backend.undo(entry).map_err(text_of),
         owner => Err(format!(
             "nobody here knows how to undo an effect of {owner}"
