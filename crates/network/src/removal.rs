@@ -21,6 +21,9 @@ use rustix::pipe::PipeFlags;
 use crate::link;
 use crate::netlink::Netlink;
 
+#[cfg(test)]
+mod tests;
+
 /// `RTMGRP_LINK` (linux/rtnetlink.h).
 const LINKS: u32 = 0x1;
 

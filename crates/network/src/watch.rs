@@ -17,6 +17,13 @@ use crate::{Error, ErrorKind, Namespace, View, scan};
 /// `RTMGRP_IPV4_RULE`, `RTMGRP_IPV6_IFADDR`, `RTMGRP_IPV6_ROUTE` (linux/rtnetlink.h).
 const EVERYTHING: u32 = 0x1 | 0x4 | 0x8 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400;
 
+/// The same without what goes on by itself while packets pass: neighbours, and filters.
+const SHAPE: u32 = EVERYTHING & !(0x4 | 0x8);
+
+/// How long nothing may change before what has just come is taken to be all: whoever brings an
+/// interface gives it addresses first and routes last, each a matter of few milliseconds.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// News of a network namespace. The descriptor is readable when something has changed.
 #[derive(Debug)]
 pub struct Watch {
@@ -28,13 +35,15 @@ pub struct Watch {
 ///
 /// Errors: `Denied`, `Internal`.
 pub fn watch(namespace: &Namespace) -> Result<Watch, Error> {
+    listen(namespace, EVERYTHING)
+}
+
+fn listen(namespace: &Namespace, groups: u32) -> Result<Watch, Error> {
     let failed = |source| Error::system("watch the interfaces of", namespace.path(), source);
     let socket = inside(namespace, || {
         let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
         socket.set_non_blocking(true).map_err(failed)?;
-        socket
-            .bind(&SocketAddr::new(0, EVERYTHING))
-            .map_err(failed)?;
+        socket.bind(&SocketAddr::new(0, groups)).map_err(failed)?;
         Ok(socket)
     })?;
     let path = namespace.path().to_owned();
@@ -114,7 +123,9 @@ pub enum Woken {
 }
 
 /// Looks at a namespace until what is there is `enough`, at once and after each change. Blocks the
-/// calling thread until then.
+/// calling thread until then. What comes while it waits is looked at again until links, addresses and
+/// routes have been left alone for a tenth of a second, or the deadline has passed: whoever brings an
+/// interface may not be at an end with it.
 ///
 /// Errors: `Timeout` after the deadline, with the interfaces that are there; as [`scan`].
 pub fn scan_until(
@@ -155,18 +166,29 @@ fn look(
 ) -> Result<(View, Woken), Error> {
     // From before the first look, so that no change falls between.
     let news = watch(namespace)?;
+    let shape = listen(namespace, SHAPE)?;
     let end = Instant::now().checked_add(deadline);
-    loop {
-        let view = scan(namespace)?;
-        if enough(&view) {
-            return Ok((view, Woken::News));
-        }
-        let left = end.map_or(Duration::MAX, |end| {
+    let left = || {
+        end.map_or(Duration::MAX, |end| {
             end.saturating_duration_since(Instant::now())
-        });
-        match news.wait_unless(left, cancelled)? {
-            Woken::News if !left.is_zero() => {}
-            Woken::News | Woken::Late => return Ok((view, Woken::Late)),
+        })
+    };
+    // What is there from the start was there before anybody waited for it.
+    let mut is_late = false;
+    loop {
+        shape.drain()?;
+        let view = scan(namespace)?;
+        let (woken, otherwise) = match (enough(&view), is_late) {
+            (true, false) => return Ok((view, Woken::News)),
+            (true, true) => {
+                let woken = shape.wait_unless(QUIET.min(left()), cancelled)?;
+                (woken, Woken::News)
+            }
+            (false, _) => (news.wait_unless(left(), cancelled)?, Woken::Late),
+        };
+        match woken {
+            Woken::News if !left().is_zero() => is_late = true,
+            Woken::News | Woken::Late => return Ok((view, otherwise)),
             Woken::Cancelled => return Ok((view, Woken::Cancelled)),
         }
     }

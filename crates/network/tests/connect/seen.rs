@@ -1,6 +1,7 @@
 //! What is seen in a namespace is what `ip` put there.
 
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use virtcontainers_network::{
@@ -117,6 +118,41 @@ fn what_does_not_come_is_an_error_that_says_what_is_there() {
     assert!(error.to_string().contains("lo, eth0"), "{error}");
     // What is there is enough, however short the time.
     scan_until(&namespace, Duration::ZERO, |_| true).unwrap();
+}
+
+/// Addresses come before routes, which are waited for too.
+#[test]
+fn what_has_just_come_is_looked_at_until_nothing_changes() {
+    let pair = Pair::new();
+    pair.add("eth1", "out1", 1500);
+    let namespace = pair.sandbox.open();
+    let with_two = |view: &virtcontainers_network::View| {
+        plan(view, &Config::default()).is_ok_and(|plan| plan.endpoints.len() == 2)
+    };
+    let routes = ["10.77.0.0/24", "10.77.1.0/24", "10.77.2.0/24"];
+    let looks = AtomicUsize::new(0);
+    // The next step is made after each look, so that it falls between two.
+    let enough = |view: &virtcontainers_network::View| {
+        let look = looks.fetch_add(1, Ordering::SeqCst);
+        match look.checked_sub(1).map(|next| routes.get(next)) {
+            None => drop(pair.sandbox.run("ip address add 10.10.0.2/24 dev eth1")),
+            Some(Some(route)) => {
+                pair.sandbox
+                    .run(&format!("ip route add {route} via 10.10.0.1"));
+            }
+            Some(None) => {}
+        }
+        with_two(view)
+    };
+    let view = scan_until(&namespace, Duration::from_secs(60), enough).unwrap();
+    let plan = plan(&view, &Config::default()).unwrap();
+    let told = plan.guest.routes.iter();
+    let told: Vec<_> = told
+        .filter_map(|route| Some(route.destination?.to_string()))
+        .collect();
+    for route in routes {
+        assert!(told.contains(&route.to_owned()), "{route} in {told:?}");
+    }
 }
 
 /// Whoever waits for interfaces on a thread of its own is called off by an end of a pipe that goes.
