@@ -44,8 +44,8 @@ pub trait Machine: Send + Sync + Debug {
     ///
     /// Errors: `Invalid` for a plan or a handoff that cannot be; `AlreadyExists` for a name that a
     /// device has; `Unsupported` where [`network_hotplug`](virtcontainers_types::Capabilities) is
-    /// not declared; `Invalid` when there is no room; `Gone`, `Timeout`. Nothing of the device is
-    /// left on an error.
+    /// not declared, and for a carrier that only the start can have; `Invalid` when there is no
+    /// room; `Gone`, `Timeout`. Nothing of the device is left on an error.
     async fn add_network_device(
         &self,
         device: &NetworkDevicePlan,
@@ -59,7 +59,8 @@ pub trait Machine: Send + Sync + Debug {
     /// Succeeds when there is none of this name, also when half of it is there. Safe to drop and to
     /// repeat.
     ///
-    /// Errors: `Timeout` when the guest does not let it go, `Unsupported`, `Gone`.
+    /// Errors: `Timeout` when the guest does not let it go, which it may do later all the same: call
+    /// again; `Unsupported`, also for a carrier that is the machine's to its end; `Gone`.
     async fn remove_network_device(&self, id: &str) -> Result<(), Error> {
         let _ = id;
         Err(Error::new(ErrorKind::Unsupported, NO_HOTPLUG))
