@@ -93,8 +93,7 @@ int main(void) {
         }
         close(socket_);
     }
-    write(1, "up
-", 3);
+    write(1, "up\n", 3);
     for (;;) pause();
 }
 "#;

@@ -1,7 +1,5 @@
 //! What an interface adds to the start of a sandbox, against one whose namespace is empty.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use virtcontainers_tests::bundle::Bundle;
 use virtcontainers_tests::{Netns, Place};
