@@ -87,6 +87,7 @@ pub(crate) struct Machine {
 Examples:
   vc run --rootfs /srv/busybox hello -- uname -a
   vc run --rootfs /srv/busybox -t --memory 512M shell -- sh
+  vc run --rootfs /srv/busybox --netns /run/netns/web web -- httpd -f
   vc run --bundle /srv/bundle --detach web
 
 The exit status is the command's; 127 when it does not exist, 126 when it cannot be executed,
@@ -116,6 +117,10 @@ pub(crate) struct Run {
     /// Host name in the container
     #[arg(long, value_name = "NAME", requires = "rootfs")]
     pub(crate) hostname: Option<String>,
+    /// Network namespace whose interfaces the container gets, such as /run/netns/NAME; it has none
+    /// without
+    #[arg(long, value_name = "FILE", requires = "rootfs")]
+    pub(crate) netns: Option<PathBuf>,
     /// Make the root file system read-only
     #[arg(long, requires = "rootfs")]
     pub(crate) read_only: bool,

@@ -137,7 +137,14 @@ async fn plan(
         Some(rootfs) => {
             ensure_new(runtime, &run.id).await?;
             let container = from_rootfs(run, rootfs.clone())?;
-            Plan::Sandbox(Box::new(sandbox_config(config, container)?))
+            let mut sandbox = sandbox_config(config, container)?;
+            if let Some(netns) = &run.netns {
+                let namespace = std::path::absolute(netns)
+                    .with_context(|| format!("cannot use {}", netns.display()))?;
+                sandbox.network.namespace = Some(namespace);
+                sandbox.network.required = config.network.required;
+            }
+            Plan::Sandbox(Box::new(sandbox))
         }
         None => {
             let process = &run.process;
