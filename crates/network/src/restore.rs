@@ -3,6 +3,7 @@
 //! Its index is another one afterwards. Queueing disciplines, filters, settings of the device itself
 //! (ethtool(8)) and of `/proc/sys` are not brought back.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -26,6 +27,10 @@ const BY_OTHERS: [u8; 2] = [2, 9];
 const PERMANENT: u16 = 0x80;
 /// `ifa_scope` of an address that is good on its link only (rtnetlink(7)).
 const SCOPE_LINK: u8 = 253;
+
+/// Where drivers make interfaces: the first process's namespace is the host's first one, unless that
+/// is hidden from us.
+const HOST: &str = "/proc/1/ns/net";
 
 /// What an interface was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +105,7 @@ impl Former {
 }
 
 /// Brings the interface of a device that has its driver again back into its namespace, from the one
-/// of the calling thread, as far as that was not done yet.
+/// of the calling thread or of the host's first process, as far as that was not done yet.
 ///
 /// Errors: `NotFound` when the driver has made no interface of it; `Denied`, `Internal`.
 pub(crate) fn bring_back(device: &str, former: &Former, into: &Namespace) -> Result<(), Error> {
@@ -118,15 +123,25 @@ pub(crate) fn bring_back(device: &str, former: &Former, into: &Namespace) -> Res
         return Ok(());
     }
     if there.is_none() {
-        let Some(index) = find().map_err(failed)? else {
+        let take = || {
+            let found = find().map_err(failed)?;
+            let moved = found.map(|index| move_to(index, &former.name, into));
+            moved.transpose().map_err(failed)
+        };
+        let mut moved = take()?;
+        // Whoever undoes may be in the sandbox's namespace.
+        let host = File::open(HOST).ok().filter(|_| moved.is_none());
+        if let Some(host) = host {
+            moved = inside(&Namespace::new(HOST.into(), host.into()), take)?;
+        }
+        if moved.is_none() {
             let message = format!(
-                "cannot bring back the interface {}: the driver has made none of the device {device}; \
+                "cannot bring back the interface {}: the driver has made none of the device {device} that is seen from here; \
                  the kernel's log may say why",
                 former.name
             );
             return Err(Error::new(ErrorKind::NotFound, message));
-        };
-        move_to(index, &former.name, into).map_err(failed)?;
+        }
     }
     inside(into, || {
         let index = find().map_err(failed)?;
