@@ -5,15 +5,16 @@
 //! the opposite one: descriptors that QEMU was given, the connection to a switch, what carries the
 //! frames, and what the guest sees. Whatever was left half done, by whomever, is cleared by the name.
 
-use std::collections::BTreeSet;
+mod present;
+
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use qapi::qmp::{
     ChardevBackend, ChardevCommon, ChardevSocket, Event, Netdev, NetdevTapOptions,
     NetdevVhostUserOptions, SocketAddressLegacy, UnixSocketAddress, chardev_add, chardev_remove,
-    closefd, device_add, device_del, netdev_add, netdev_del, qom_get, qom_list, query_chardev,
-    query_kvm, query_status,
+    closefd, device_add, device_del, netdev_add, netdev_del, query_chardev, query_kvm,
+    query_status,
 };
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -27,41 +28,10 @@ use crate::error::of_monitor;
 use crate::host::Accelerator;
 use crate::nic;
 use crate::qmp::{Failure, Monitor};
+use present::Present;
 
-/// Where QEMU lists the devices that have a name.
-const DEVICES: &str = "/machine/peripheral";
 /// QEMU's class of refusals for a name that nothing has.
 const NOT_FOUND: &str = "DeviceNotFound";
-
-/// What network devices a machine has.
-#[derive(Debug, Default)]
-struct Present {
-    has_bridge: bool,
-    /// Names and slots on the bridge.
-    on_bridge: Vec<(String, u8)>,
-    /// Names of devices of the host.
-    passed_through: Vec<String>,
-}
-
-impl Present {
-    fn has(&self, id: &str) -> bool {
-        self.sits_on_bridge(id) || self.passed_through.iter().any(|one| one == id)
-    }
-
-    fn sits_on_bridge(&self, id: &str) -> bool {
-        self.on_bridge.iter().any(|(one, _)| one == id)
-    }
-
-    /// The first free slot, if there may be one more device.
-    fn room(&self) -> Option<u8> {
-        let count = self.on_bridge.len() + self.passed_through.len();
-        if count >= usize::from(MOST_NETWORK_DEVICES) {
-            return None;
-        }
-        let taken: BTreeSet<u8> = self.on_bridge.iter().map(|(_, slot)| *slot).collect();
-        nic::SLOTS.into_iter().find(|slot| !taken.contains(slot))
-    }
-}
 
 /// One operation on the devices of a machine.
 #[derive(Debug)]
@@ -290,42 +260,7 @@ impl Plug<'_> {
     }
 
     async fn present(&self) -> Result<Present, Failure> {
-        let list = qom_list {
-            path: DEVICES.to_owned(),
-        };
-        let emulated = format!("child<{}>", nic::EMULATED);
-        let passed_through = format!("child<{}>", nic::PASSED_THROUGH);
-        let mut present = Present::default();
-        for device in self.monitor.execute(list, self.deadline).await? {
-            if device.name == nic::BRIDGE {
-                present.has_bridge = true;
-            } else if device.type_ == passed_through {
-                present.passed_through.push(device.name);
-            } else if device.type_ == emulated
-                && let Some(slot) = self.slot(&device.name).await?
-            {
-                present.on_bridge.push((device.name, slot));
-            }
-        }
-        Ok(present)
-    }
-
-    /// The slot of a device; none when it has gone meanwhile.
-    async fn slot(&self, id: &str) -> Result<Option<u8>, Failure> {
-        let command = qom_get {
-            path: format!("{DEVICES}/{id}"),
-            property: "addr".to_owned(),
-        };
-        match self.monitor.execute(command, self.deadline).await {
-            // The slot has five bits, the function within it three.
-            Ok(address) => {
-                let slot = address.as_u64().and_then(|it| u8::try_from(it >> 3).ok());
-                let nonsense = || Failure::Corrupt(format!("{address} is no address on a bus"));
-                slot.ok_or_else(nonsense).map(Some)
-            }
-            Err(Failure::Refused { class, .. }) if class == NOT_FOUND => Ok(None),
-            Err(failure) => Err(failure),
-        }
+        Present::ask(self.monitor, self.deadline).await
     }
 
     async fn run<C: qapi::Command>(&self, command: C) -> Result<(), Failure> {

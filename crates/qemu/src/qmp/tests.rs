@@ -8,6 +8,7 @@ use tokio::net::UnixStream;
 
 use super::{Failure, Monitor};
 
+mod passing;
 mod spans;
 
 const SOON: Duration = Duration::from_secs(10);
