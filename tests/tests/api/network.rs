@@ -140,6 +140,15 @@ async fn an_interface_comes_and_goes() -> Result<()> {
     };
     let second = rig.another_runtime()?.add_interface(&id, renamed).await?;
     assert_ne!(first.pci_path, second.pci_path);
+    namespace.join("eth2", &outside, "out2", 1500)?;
+    let taken = Interface {
+        device: "eth2".to_owned(),
+        addresses: vec!["203.0.113.2/24".parse()?],
+        ..link("inner1")?
+    };
+    let taken = sandbox.add_interface(taken).await;
+    refused(taken, ErrorKind::Invalid, &["eth2"])?;
+    namespace.run("ip link delete eth2")?;
     let listed = sandbox.list_interfaces().await?;
     let named = |name: &str| {
         let one = listed.iter().find(|one| one.name == name);

@@ -8,7 +8,7 @@ use virtcontainers_types::{
     Capabilities, Interface, NetworkConfig, Route, SandboxConfig, VcpuCount,
 };
 
-use super::Attached;
+use super::{Attached, AttachedDevice};
 
 /// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
 const MOST_QUEUES: u16 = 256;
@@ -46,18 +46,16 @@ pub(crate) fn added(
         addresses: interface.addresses.clone(),
         mtu: Some(interface.mtu).filter(|mtu| *mtu != 0),
     };
-    let config = Config {
-        only: Some(BTreeSet::from([link.clone()])),
-        overrides: BTreeMap::from([(link.clone(), given)]),
-        ..config(view, sandbox, capabilities, attached)
-    };
+    let mut config = config(view, sandbox, capabilities, attached);
+    config.only = Some(BTreeSet::from([link.clone()]));
+    config.overrides.insert(link.clone(), given);
     network::plan(view, &config)
 }
 
 /// The routes that take the place of those that went with a device: to the same destinations,
 /// through what is still `attached`. Pure.
 ///
-/// Errors: as [`network::plan`].
+/// Errors: as [`network::connected_routes`].
 pub(crate) fn fallback(
     view: &View,
     sandbox: &SandboxConfig,
@@ -65,23 +63,8 @@ pub(crate) fn fallback(
     attached: &Attached,
     gone: &[Route],
 ) -> Result<Vec<Route>, network::Error> {
-    let rest = attached.devices.iter().map(|device| {
-        let told = &device.interface;
-        let given = Override {
-            name: Some(told.name.clone()),
-            addresses: told.addresses.clone(),
-            mtu: Some(told.mtu),
-        };
-        (device.endpoint.name.clone(), given)
-    });
-    let overrides: BTreeMap<_, _> = rest.collect();
-    let config = Config {
-        only: Some(overrides.keys().cloned().collect()),
-        overrides,
-        connected: BTreeSet::new(),
-        ..config(view, sandbox, capabilities, attached)
-    };
-    let mut routes = network::plan(view, &config)?.guest.routes;
+    let config = config(view, sandbox, capabilities, attached);
+    let mut routes = network::connected_routes(view, &config)?;
     let same = |route: &Route, gone: &Route| {
         route.family == gone.family && route.destination == gone.destination
     };
@@ -115,8 +98,25 @@ fn config(
         limits: of_links(view, rates),
         vhost_user: of_links(view, vhost_user),
         connected: attached.links().map(str::to_owned).collect(),
+        overrides: attached.devices.iter().map(as_told).collect(),
         ..Config::default()
     }
+}
+
+/// What the guest was told of a device, by the name of its link.
+fn as_told(device: &AttachedDevice) -> (String, Override) {
+    let Interface {
+        name,
+        addresses,
+        mtu,
+        ..
+    } = &device.interface;
+    let told = Override {
+        name: Some(name.clone()),
+        addresses: addresses.clone(),
+        mtu: Some(*mtu),
+    };
+    (device.endpoint.name.clone(), told)
 }
 
 /// What is configured for the links that are there. A configuration is for many sandboxes, of which

@@ -1,7 +1,7 @@
 //! Interfaces of a sandbox that is up: more of them, and fewer.
 
 use tracing::instrument;
-use virtcontainers_network::{self as network, Guest, Namespace, Plan};
+use virtcontainers_network::{self as network, Connection, Guest, Namespace, Plan};
 use virtcontainers_store::{Lease, Record};
 use virtcontainers_types::{
     Interface, MacAddress, NetworkStatus, Operation, SandboxConfig, SandboxId,
@@ -230,6 +230,7 @@ impl Runtime {
         plan: Plan,
         whole: bool,
     ) -> Result<Vec<AttachedDevice>, Error> {
+        can_come_late(&plan)?;
         let mut new = attached.planned(&plan);
         let intents = new
             .iter()
@@ -341,6 +342,22 @@ impl Runtime {
             self.host.backend.name()
         );
         Err(Error::new(ErrorKind::Unsupported, message))
+    }
+}
+
+/// Refuses devices of the host: a machine takes them over when it starts only.
+fn can_come_late(plan: &Plan) -> Result<(), Error> {
+    let mut endpoints = plan.endpoints.iter();
+    match endpoints.find(|one| matches!(one.connection, Connection::Vfio { .. })) {
+        Some(endpoint) => {
+            let message = format!(
+                "the interface {} is a device of the host, which a machine takes over only when it \
+                 starts: have it in the namespace when the sandbox is created",
+                endpoint.name
+            );
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+        None => Ok(()),
     }
 }
 
