@@ -10,8 +10,9 @@ use virtcontainers_agent::ProcessRef;
 use virtcontainers_store::{Record, Summary};
 use virtcontainers_types::{
     AgentEndpoint, ContainerConfig, ContainerId, ContainerStats, ContainerStatus, DeviceInfo,
-    ExecId, ExitStatus, Interface, MacAddress, Operation, ProcessEntry, ProcessIdentity, Resources,
-    Route, SandboxConfig, SandboxId, SandboxState, SandboxStats, SandboxStatus,
+    ExecId, ExitStatus, Interface, MacAddress, NetworkStatus, Operation, ProcessEntry,
+    ProcessIdentity, Resources, Route, SandboxConfig, SandboxId, SandboxState, SandboxStats,
+    SandboxStatus,
 };
 
 use crate::error::{Context, Error, ErrorKind};
@@ -400,6 +401,11 @@ impl Sandbox {
     /// As [`Runtime::add_device`].
     pub async fn add_device(&self, device: DeviceInfo) -> Result<(), Error> {
         self.runtime.add_device(&self.id, device).await
+    }
+
+    /// As [`Runtime::network`].
+    pub async fn network(&self) -> Result<NetworkStatus, Error> {
+        self.runtime.network(&self.id).await
     }
 
     /// As [`Runtime::add_interface`].

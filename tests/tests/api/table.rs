@@ -102,7 +102,7 @@ fn of(operation: Operation) -> Option<Shown> {
         Op::ResumeSandbox => shown("resume", GUEST, &[PAUSE]),
         Op::CreateContainer => shown("create_container", BOOT, &[LIFE, ODD]),
         Op::DeleteContainer => shown("delete_container", GUEST, &[LIFE, AGAIN]),
-        Op::StartContainer => shown("start_container", GUEST, &[LIFE]),
+        Op::StartContainer => shown("start_container", BOOT, &[LIFE]),
         Op::StopContainer => shown("stop_container", GUEST, &[KILLED, FROZEN]),
         Op::EnterContainer => shown("enter_container", GUEST, &[PROCESSES, PAUSE]),
         Op::StatusContainer => shown("status_container", &[], &[LIFE, HANDLE]),

@@ -138,8 +138,12 @@ impl Runtime {
     /// Starts the program of a container that was created. The first one that runs makes a sandbox that
     /// is `ready` run; others of it stay as they are.
     ///
+    /// Before that, interfaces that have come into the sandbox's namespace are connected, and one that
+    /// was promised is waited for.
+    ///
     /// Errors: `NotFound`; `WrongState`; `Gone`; what the guest says of a program that it cannot
-    /// start. Dropping the future leaves a start that the next operation settles by ending the
+    /// start; of an interface `Timeout` when it does not come, and as
+    /// [`add_interface`](Self::add_interface): nothing is started then. Dropping the future leaves a start that the next operation settles by ending the
     /// container.
     #[instrument(skip_all, fields(subsystem = "container", sandbox = %id, container = %container))]
     pub async fn start_container(

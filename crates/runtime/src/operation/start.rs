@@ -16,13 +16,16 @@ use crate::supervisor::control::Begin;
 use crate::undo::{self, Extent};
 
 impl Runtime {
-    /// Starts the containers of a sandbox that is `ready`. One that is `stopped` boots a new machine
-    /// from the stored configuration, in which its containers are created and started anew; their
-    /// streams lead nowhere, and it outlives this process.
+    /// Starts the containers of a sandbox that is `ready`, after interfaces that have come into its
+    /// namespace are connected; one that was promised is waited for. A sandbox that is `stopped`
+    /// boots a new machine from the stored configuration, in which its containers are created and
+    /// started anew; their streams lead nowhere, and it outlives this process.
     ///
     /// Errors: `NotFound`; `WrongState` with the states that allow it; `Gone` when the guest is
-    /// lost; what [`create_sandbox`](Self::create_sandbox) says of a boot, after which the sandbox
-    /// is `failed`. When one container cannot be started, those before it are ended. Dropping the
+    /// lost; of an interface `Timeout` when it does not come, and as
+    /// [`add_interface`](Self::add_interface): nothing is started then; what
+    /// [`create_sandbox`](Self::create_sandbox) says of a boot, after which the sandbox is `failed`.
+    /// When one container cannot be started, those before it are ended. Dropping the
     /// future leaves a start that the next operation settles: its containers are ended, or its
     /// machine.
     #[instrument(skip_all, fields(subsystem = "sandbox", sandbox = %id))]
