@@ -50,7 +50,8 @@ impl Default for Config {
             log_vport: 0,
             debug_console: false,
             debug_console_vport: 0,
-            hotplug_timeout: Duration::from_secs(3),
+            // kata-agent has 3 s, which an emulated guest on a busy host may take.
+            hotplug_timeout: Duration::from_secs(10),
             container_pipe_size: 0,
             announce_vport: 0,
         }
