@@ -118,7 +118,7 @@ fn a_run_that_was_promised_a_network_leaves_nothing_without_one() -> Result<()> 
     let run = guest.vc(["run", "--bundle"]).arg(bundle.directory());
     let said = run.arg(&guest.id).finish()?.expect(1)?.stderr;
     let namespace = bare.sandbox.path().display().to_string();
-    let told = said.contains(&namespace) && said.contains("interface");
+    let told = said.contains(&namespace) && said.contains("did not come within");
     ensure!(told, "{said}");
     let known = guest.vc(["list", "--quiet"]).finish()?.expect(0)?.text();
     ensure!(known.is_empty(), "{known}");
@@ -136,7 +136,7 @@ fn a_promise_that_is_not_kept_is_an_error_and_the_sandbox_waits_for_another_star
     guest.create(&joined(&place, &bare.sandbox.path(), ECHO)?)?;
     let start = guest.vc(["start", &guest.id]).finish()?.expect(1)?;
     let namespace = bare.sandbox.path().display().to_string();
-    let told = start.stderr.contains(&namespace) && start.stderr.contains("interface");
+    let told = start.stderr.contains(&namespace) && start.stderr.contains("did not come within");
     ensure!(told, "{}", start.stderr);
     // The promise, not what waits for a boot, and with room for a busy host.
     ensure!(start.took < Duration::from_secs(30), "{:?}", start.took);

@@ -143,7 +143,11 @@ fn a_change_of_what_is_not_there_or_cannot_be() -> Result<()> {
         Ok(format!("{}{}", whole["network"], whole["pending"]))
     };
     let (before, known, seen) = (wire.inventory()?, told()?, guest.sh("ip link; ip route")?);
-    let (add, remove): (&[&str], &[&str]) = (&["network", "add"], &["network", "remove"]);
+    let [add, remove, route] = [
+        ["network", "add"],
+        ["network", "remove"],
+        ["network", "set-route"],
+    ];
     let id = &*guest.id;
     for (command, words, wanted) in [
         (add, &[id, "nowhere0"] as &[&str], &["nowhere0"] as &[&str]),
@@ -164,6 +168,17 @@ fn a_change_of_what_is_not_there_or_cannot_be() -> Result<()> {
         (remove, &[id, "nowhere0"], &["nowhere0"]),
         (remove, &[id, "02:00:5e:aa:00:99"], &["02:00:5e:aa:00:99"]),
         (remove, &["nobody", "eth0"], &["nobody"]),
+        (
+            route,
+            &[id, "default via 10.9.0.1 dev nowhere0"],
+            &["nowhere0"],
+        ),
+        (
+            route,
+            &[id, "default via 192.0.2.77 dev eth0"],
+            &["default", "eth0"],
+        ),
+        (route, &[id, "default via 10.9.0.1 dev lan0"], &["lan0"]),
     ] {
         let call = guest.vc(command.iter().chain(words).copied()).finish()?;
         let said = format!("{words:?}: {}", call.stderr);
@@ -175,13 +190,22 @@ fn a_change_of_what_is_not_there_or_cannot_be() -> Result<()> {
         ensure!(told()? == known, "{said}: {} was {known}", told()?);
     }
     // Not even begun.
-    let bad = ["network", "add", "--address", "10.8.0.300/24", id, "lan0"];
-    let call = guest.vc(bad).finish()?;
-    ensure!(
-        call.status != 0 && call.stderr.contains("10.8.0.300"),
-        "{}",
-        call.stderr
-    );
+    for (words, wanted) in [
+        (
+            ["add", "--address", "10.8.0.300/24", id, "lan0"].as_slice(),
+            "10.8.0.300",
+        ),
+        (
+            &["set-route", id, "default via 10.9.0.300 dev eth0"],
+            "10.9.0.300",
+        ),
+        (&["set-route", id, "default via 10.9.0.1"], "dev"),
+    ] {
+        let call = guest.vc(["network"].into_iter().chain(words.iter().copied()));
+        let call = call.finish()?;
+        let told = call.status != 0 && call.stderr.contains(wanted);
+        ensure!(told, "{words:?}: {} {}", call.status, call.stderr);
+    }
     ensure!(
         guest.sh("ip link; ip route")? == seen,
         "the guest is not as it was"
