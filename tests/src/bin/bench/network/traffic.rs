@@ -34,8 +34,11 @@ struct Served {
     samples: [Vec<f64>; 3],
 }
 
+/// A name, its unit, and what measures it.
+type Measure = (&'static str, Unit, fn(&Wire) -> Result<f64>);
+
 /// What is measured of each, in the order of the samples.
-const MEASURES: [(&str, Unit, fn(&Wire) -> Result<f64>); 3] = [
+const MEASURES: [Measure; 3] = [
     ("TCP to the guest", Unit::MegabytesPerSecond, to_guest),
     ("TCP from the guest", Unit::MegabytesPerSecond, from_guest),
     ("round trip over TCP", Unit::Milliseconds, round_trip),
