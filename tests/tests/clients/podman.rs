@@ -1,10 +1,12 @@
 //! Podman with everything of its own: storage, state, locks, configuration, cgroup.
 
+mod connect;
 mod exec;
 mod files;
 mod image;
 mod life;
 mod limits;
+mod namespace;
 mod network;
 mod pod;
 mod run;

@@ -15,6 +15,9 @@ use crate::left::{self, Left};
 /// Variables by which the programs of this workspace find what was built.
 const HANDED_ON: [&str; 3] = ["VC_GUEST_DIR", "XDG_CACHE_HOME", "HOME"];
 
+/// The configuration that a case may write, in the place.
+const CONFIGURATION: &str = "configuration.toml";
+
 /// Which runtime a case is tried with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
@@ -56,6 +59,8 @@ impl Stage {
                 script += &format!("export {name}='{}'\n", value.display());
             }
         }
+        let configuration = place.path(CONFIGURATION).display().to_string();
+        script += &format!("[ ! -e '{configuration}' ] || export VC_CONFIG='{configuration}'\n");
         script += &format!("exec '{}'", target.display());
         if root == Root::Script {
             script += &format!(" --root '{}'", place.root().display());
@@ -89,6 +94,12 @@ impl Stage {
     /// The script.
     pub(crate) fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// Writes the configuration that `vc` finds from now on.
+    pub(crate) fn configure(&self, configuration: &str) -> Result<()> {
+        let path = self.place.path(CONFIGURATION);
+        std::fs::write(&path, configuration).with_context(|| path.display().to_string())
     }
 
     /// The cgroup under which managers put what they make.

@@ -19,24 +19,26 @@ with_both!(crate::podman::network::with_network:
     a_pod_has_one_address,
 );
 
-/// Private mounts; empty folders for the namespaces and the addresses that Podman gives away.
+/// Private mounts; empty folders for the namespaces and the addresses that Podman gives away; a bridge's
+/// addresses are used at once.
 const SET_UP: &str = "set -e
 mount --make-rprivate /
 mkdir -p /run/netns
 mount -t tmpfs tmpfs /run/netns
 mount -t tmpfs tmpfs /var/lib
 ip link set lo up
+echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 echo ready
 read end || true";
 
 /// Says its hostname to whoever asks at port 80.
-const SERVER: &str = "hostname > /dev/shm/index.html; exec httpd -f -p 80 -h /dev/shm";
+pub(super) const SERVER: &str = "hostname > /dev/shm/index.html; exec httpd -f -p 80 -h /dev/shm";
 
 /// That it can be asked.
-const SERVES: &str = "until netstat -ltn | grep -q ':80 '; do sleep 0.1; done";
+pub(super) const SERVES: &str = "until netstat -ltn | grep -q ':80 '; do sleep 0.1; done";
 
 /// Long enough for machines that share two processors with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The process that keeps the namespaces. It ends when its input does, and they with it.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Keeper {
     }
 
     /// What a web server says to somebody in the network namespace.
-    fn ask(&self, server: &str) -> Result<String> {
+    pub(crate) fn ask(&self, server: &str) -> Result<String> {
         let namespace = PathBuf::from(format!("/proc/{}/ns/net", self.process.pid()));
         let address: SocketAddr = server.parse()?;
         let answer = links::inside(&namespace, || {

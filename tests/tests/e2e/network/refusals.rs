@@ -206,10 +206,8 @@ fn a_change_of_what_is_not_there_or_cannot_be() -> Result<()> {
         let told = call.status != 0 && call.stderr.contains(wanted);
         ensure!(told, "{words:?}: {} {}", call.status, call.stderr);
     }
-    ensure!(
-        guest.sh("ip link; ip route")? == seen,
-        "the guest is not as it was"
-    );
+    let now = guest.sh("ip link; ip route")?;
+    ensure!(now == seen, "the guest has {now}, and had {seen}");
     guest.delete()?;
     drop(wire);
     place.assert_clean()
