@@ -43,10 +43,16 @@ impl Runtime {
         if stopping && live {
             return self.take_down(lease, last, false).await;
         }
+        // Removals that are given up: the guest has these interfaces still.
+        let mut kept = Vec::new();
         if live {
             for Numbered { intent, .. } in pending.intents.iter().rev() {
                 match self.take_back(lease, intent).await {
                     Ok(()) => {}
+                    Err(error) if is_removal(intent) && error.kind() == ErrorKind::Timeout => {
+                        tracing::warn!(sandbox = %id, %error, "an interface is not removed");
+                        kept.push(intent);
+                    }
                     // There is nothing to take back from; nobody else will say so while we hold the
                     // lease.
                     Err(error) if error.kind() == ErrorKind::Gone => {
@@ -66,7 +72,7 @@ impl Runtime {
         for Numbered { intent, .. } in &pending.intents {
             match intent {
                 Intent::StartContainer(container) => killed(&mut record, container),
-                Intent::RemoveInterface(device) if live => {
+                Intent::RemoveInterface(device) if live && !kept.contains(&intent) => {
                     let attached = Attached::of(&record)?.apart_from(device);
                     record.network = Some(attached.to_blob()?);
                 }
@@ -178,6 +184,10 @@ impl Runtime {
         let removed = agent.remove_container(container, patience).await;
         tolerate_gone(removed).during(|| format!("the guest cannot remove container {container}"))
     }
+}
+
+const fn is_removal(intent: &Intent) -> bool {
+    matches!(intent, Intent::RemoveInterface(_))
 }
 
 /// Notes that a container was killed; its supervisor may not have seen it yet.

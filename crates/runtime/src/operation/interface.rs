@@ -154,7 +154,7 @@ impl Runtime {
                 Ok(())
             }
             Err(error) => {
-                // Nothing of it is undone yet: it goes on as it was.
+                // Where nothing is done, it goes on as it was; the rest is for the next call.
                 if !matches!(error.kind(), ErrorKind::Gone | ErrorKind::Internal) {
                     Self::commit(lease, record)?;
                 }
@@ -195,8 +195,16 @@ impl Runtime {
         lease: &mut Lease,
         patience: Patience,
     ) -> Result<(), Error> {
-        let Some((namespace, sandbox)) = self.place(lease.record())? else {
-            return Ok(());
+        let sandbox = config_of(lease.record())?;
+        let namespace = match self.namespace(lease.record()) {
+            Ok(Some(namespace)) => namespace,
+            Ok(None) => return Ok(()),
+            // Its name may be taken from a namespace that the machine is in.
+            Err(error) if error.kind() == ErrorKind::NotFound && !sandbox.network.required => {
+                tracing::warn!(sandbox = %sandbox.id, %error, "late interfaces are not looked for");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         };
         let failed = || format!("cannot connect the network of sandbox {}", sandbox.id);
         let attached = Attached::of(lease.record())?;
@@ -284,18 +292,20 @@ impl Runtime {
     /// Takes a device from the machine and its connection from the namespace, whether they are there
     /// or not.
     ///
-    /// Errors: those of [`remove_interface`](Self::remove_interface); before anything is undone unless
-    /// `Gone` or `Internal`.
+    /// Errors: those of [`remove_interface`](Self::remove_interface). `Internal` and `Gone` when it may
+    /// be half done, others when nothing is.
     pub(crate) async fn unplug(&self, lease: &Lease, device: &AttachedDevice) -> Result<(), Error> {
         let failed = || format!("cannot remove the interface {}", device.endpoint.name);
+        let mut entries = device.undo_entries()?;
+        entries.reverse();
         let machine = self.machine(lease.record()).await?;
         let removed = machine.remove_network_device(&device.id).await;
         removed.during(failed)?;
-        let mut entries = device.undo_entries()?;
-        entries.reverse();
-        network::undo_all(&entries)
-            .map_err(|error| Error::new(ErrorKind::Internal, failed()).because(error))?;
-        lease.ledger().forget(&entries).during(failed)
+        // From here on there is no way back, which only these kinds of errors tell.
+        let half_done = || Error::new(ErrorKind::Internal, failed());
+        network::undo_all(&entries).map_err(|error| half_done().because(error))?;
+        let forgotten = lease.ledger().forget(&entries);
+        forgotten.map_err(|error| half_done().because(error))
     }
 
     /// Gives the guest other routes in the place of those that went with a device. Best effort: the
@@ -326,10 +336,7 @@ impl Runtime {
         let Some(namespace) = self.namespace(record)? else {
             return Ok(None);
         };
-        let config = record
-            .to_config()
-            .during(|| format!("cannot read the configuration of sandbox {}", record.id()))?;
-        Ok(Some((namespace, config)))
+        Ok(Some((namespace, config_of(record)?)))
     }
 
     fn can_plug(&self) -> Result<(), Error> {
@@ -343,6 +350,11 @@ impl Runtime {
         );
         Err(Error::new(ErrorKind::Unsupported, message))
     }
+}
+
+fn config_of(record: &Record) -> Result<SandboxConfig, Error> {
+    let failed = || format!("cannot read the configuration of sandbox {}", record.id());
+    record.to_config().during(failed)
 }
 
 /// Refuses devices of the host: a machine takes them over when it starts only.
