@@ -150,8 +150,9 @@ fn as_seen(plan: &Plan, netlink: &Netlink) -> Result<(), Error> {
     for name in effects.filter_map(Effect::makes) {
         if links.iter().any(|link| link.name == name) {
             let message = format!(
-                "the link {name} is there already, left behind by a machine or in use by one; if \
-                 none is, remove it with `ip link delete {name}`"
+                "the link {name} is there already, in use by another machine or left behind by one: \
+                 containers that share a network namespace have to be in one pod; if no machine uses \
+                 it, remove it with `ip link delete {name}`"
             );
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }

@@ -33,7 +33,7 @@ pub use config::{Config, Override};
 pub use create::{create_namespace, create_namespace_in};
 pub use effect::{Effect, LinkRef, StaticNeighbor};
 pub use error::{Error, ErrorKind};
-pub use namespace::{Namespace, NamespaceId, open_namespace};
+pub use namespace::{Namespace, NamespaceId, open_namespace, reopen_namespace};
 pub use plan::{Connection, Endpoint, EndpointKind, Guest, Plan, Skipped, connected_routes, plan};
 pub use restore::Former;
 pub use scan::scan;

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -140,6 +140,29 @@ impl AsFd for Namespace {
 /// this process or of the host's first one: a virtual machine in it would have the host's own
 /// interfaces.
 pub fn open_namespace(path: &Path) -> Result<Namespace, Error> {
+    let namespace = reopen_namespace(path)?;
+    let identity =
+        identity(&namespace.descriptor).map_err(|source| Error::system("look at", path, source))?;
+    for own in ["/proc/self/ns/net", "/proc/1/ns/net"] {
+        // What we may not even look at is not ours.
+        let is_own = File::open(own).and_then(self::identity);
+        if is_own.is_ok_and(|own| own == identity) {
+            let message = format!(
+                "{} is the host's own network namespace, which a sandbox cannot share; give it \
+                 another one, or none to have one made",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
+    }
+    Ok(namespace)
+}
+
+/// As [`open_namespace`], for one that a sandbox has already: whoever looks after the sandbox is in
+/// it, which makes it not the host's.
+///
+/// Errors: `NotFound`, `Invalid`.
+pub fn reopen_namespace(path: &Path) -> Result<Namespace, Error> {
     let place = open_path(path).map_err(|source| Error::system("open", path, source))?;
     if !is_nsfs(&place).map_err(|source| Error::system("look at", path, source))? {
         return Err(not_one(path));
@@ -151,19 +174,6 @@ pub fn open_namespace(path: &Path) -> Result<Namespace, Error> {
         .map_err(|source| Error::system("look at", path, source))?
     {
         return Err(not_one(path));
-    }
-    let identity = identity(&namespace).map_err(|source| Error::system("look at", path, source))?;
-    for own in ["/proc/self/ns/net", "/proc/1/ns/net"] {
-        // What we may not even look at is not ours.
-        let is_own = File::open(own).and_then(|own| self::identity(&own));
-        if is_own.is_ok_and(|own| own == identity) {
-            let message = format!(
-                "{} is the host's own network namespace, which a sandbox cannot share; give it \
-                 another one, or none to have one made",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Denied, message));
-        }
     }
     Ok(Namespace::new(path.to_owned(), namespace.into()))
 }
@@ -183,9 +193,9 @@ pub(crate) fn is_nsfs(file: &File) -> io::Result<bool> {
     Ok(u64::try_from(kind).is_ok_and(|kind| kind == NSFS_MAGIC))
 }
 
-fn identity(file: &File) -> io::Result<(u64, u64)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()))
+fn identity(file: impl AsFd) -> io::Result<(u64, u64)> {
+    let status = rustix::fs::fstat(file)?;
+    Ok((status.st_dev, status.st_ino))
 }
 
 fn not_one(path: &Path) -> Error {

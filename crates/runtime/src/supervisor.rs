@@ -107,6 +107,8 @@ pub(crate) async fn supervise_here(
                 }),
                 front,
             };
+            // What this process does by itself takes the sandbox's lease too, and asks who attends it.
+            let _attended = Attendance::begin(begin.plan.machine.directory.clone());
             let line = (Creator::Stream(sender), CreatorGone::Stream(receiver));
             supervise(host, *begin, line, io, (Hosting::Process, outlook)).await
         }

@@ -116,6 +116,10 @@ impl Attached {
     /// What is left without a device, whose link has gone.
     pub(crate) fn without(mut self, gone: &AttachedDevice) -> Self {
         self.devices.retain(|device| device.id != gone.id);
+        // What was said of it is not so any more.
+        let name = gone.endpoint.name.as_str();
+        self.notes
+            .retain(|note| !note.split(' ').any(|word| word == name));
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use virtcontainers_network::{DIRECTORY, Namespace, open_namespace};
+use virtcontainers_network::{DIRECTORY, Namespace, reopen_namespace};
 use virtcontainers_oci::HookKind;
 use virtcontainers_store::{ContainerRecord, Lease, Record};
 use virtcontainers_types::{ContainerConfig, ContainerId, SandboxId};
@@ -25,7 +25,7 @@ impl Runtime {
         }
         let ours = std::path::Path::new(DIRECTORY).join(format!("vc-{id}"));
         let path = network.namespace.as_deref().unwrap_or(&ours);
-        open_namespace(path)
+        reopen_namespace(path)
             .map(Some)
             .during(|| format!("cannot use the network namespace {}", path.display()))
     }

@@ -9,6 +9,7 @@ use virtcontainers_process::Readable;
 use virtcontainers_types::SandboxId;
 
 use crate::error::{Context, Error, ErrorKind};
+use crate::last_words::in_one_line;
 use crate::runtime::Runtime;
 
 /// How long a namespace has to be quiet before it is looked at: whoever makes an interface gives it
@@ -18,7 +19,8 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// Follows what `watch` tells of, for as long as the future is not dropped.
 pub(super) async fn follow(runtime: Runtime, id: SandboxId, watch: Watch) {
     if let Err(error) = follow_until_it_fails(&runtime, &id, &watch).await {
-        tracing::warn!(sandbox = %id, %error, "the interfaces of the namespace are not followed");
+        let error = in_one_line(&error);
+        tracing::warn!(sandbox = %id, error, "the interfaces of the namespace are not followed");
     }
 }
 
@@ -36,7 +38,8 @@ async fn follow_until_it_fails(
         // At first too: something may have come since the boot looked.
         if let Err(error) = runtime.follow(id).await {
             // Paused, or ending: it is looked at again after the next change.
-            tracing::warn!(sandbox = %id, %error, "a change of the namespace is not followed");
+            let error = in_one_line(&error);
+            tracing::warn!(sandbox = %id, error, "a change of the namespace is not followed");
         }
         news.wait().await.during(failed)?;
         watch.drain().during(failed)?;

@@ -2,6 +2,7 @@
 //! where names are resolved.
 
 use oci_spec::runtime::{Hook, LinuxNamespaceType, Spec};
+use virtcontainers_runtime::ErrorKind;
 use virtcontainers_types::SandboxConfig;
 
 use super::{hosts, resolver};
@@ -11,10 +12,10 @@ use crate::{Config, Error};
 const DOCKER_HOOK: &str = "libnetwork-setkey";
 
 /// Gives `sandbox`, which is connected as the configuration says, the namespace of its container's
-/// specification. One is made when the specification asks for one and names none; without one there
-/// is no network.
+/// specification. One is made when the specification asks for one and names none. One that asks for
+/// none asks for the host's, and is refused unless machines may be without a network.
 ///
-/// Errors: those of [`resolver::lines`].
+/// Errors: `Unsupported`; those of [`resolver::lines`].
 pub(super) fn connect(config: &Config, sandbox: &mut SandboxConfig) -> Result<(), Error> {
     let Some(first) = sandbox.containers.first() else {
         return Ok(());
@@ -23,13 +24,10 @@ pub(super) fn connect(config: &Config, sandbox: &mut SandboxConfig) -> Result<()
     let linux = spec.linux().as_ref();
     let mut namespaces = linux.iter().flat_map(|l| l.namespaces().iter().flatten());
     let Some(entry) = namespaces.find(|one| one.typ() == LinuxNamespaceType::Network) else {
-        tracing::warn!(
-            sandbox = %sandbox.id,
-            "the bundle asks for the host's network, which a virtual machine cannot join: it has \
-             none; add a network namespace to linux.namespaces"
-        );
-        network.disabled = true;
-        return Ok(());
+        return match network.disabled {
+            true => Ok(()),
+            false => Err(hosts_network()),
+        };
     };
     let path = entry.path().clone();
     network.namespace = path.filter(|path| !path.as_os_str().is_empty());
@@ -42,6 +40,14 @@ pub(super) fn connect(config: &Config, sandbox: &mut SandboxConfig) -> Result<()
     network.required = is_given && config.network.required || promised(spec);
     network.dns = resolver::lines(spec)?;
     Ok(())
+}
+
+fn hosts_network() -> Error {
+    let message = "the bundle asks for the host's network, which a virtual machine cannot join: add a \
+                   network namespace to linux.namespaces (Podman: any --network but host), or have \
+                   disable_new_netns in the configuration's [network], with which such a machine has \
+                   no network";
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 /// Whether a hook brings an interface. Docker has its hook for `--network none` too, but only for

@@ -39,6 +39,10 @@ impl Place {
         });
         let root = document.as_object_mut().unwrap();
         root.extend(part.as_object().unwrap().clone());
+        let namespaces = &mut document["linux"]["namespaces"];
+        if namespaces.is_null() {
+            *namespaces = json!([{"type": "network"}]);
+        }
         std::fs::write(self.path("config.json"), document.to_string()).unwrap();
         Bundle::load(&self.path("")).unwrap()
     }
@@ -79,23 +83,34 @@ fn the_network_is_the_namespace_of_the_specification() {
         (
             json!([{"type": "network", "path": "/run/netns/a"}]),
             Some("/run/netns/a"),
-            false,
         ),
-        (json!([{"type": "network"}]), None, false),
-        (json!([{"type": "network", "path": ""}]), None, false),
-        (json!([{"type": "pid"}]), None, true),
+        (json!([{"type": "network"}]), None),
+        (json!([{"type": "network", "path": ""}]), None),
     ];
-    for (namespaces, path, disabled) in rows {
+    for (namespaces, path) in rows {
         let sandbox = place
             .sandbox(json!({"linux": {"namespaces": namespaces}}))
             .unwrap();
         let expected = NetworkConfig {
             namespace: path.map(PathBuf::from),
-            disabled,
             ..NetworkConfig::default()
         };
         assert_eq!(sandbox.network, expected, "{namespaces}");
     }
+}
+
+#[test]
+fn the_hosts_network_is_refused_unless_machines_may_have_none() {
+    let place = Place::new();
+    let hosts = || json!({"linux": {"namespaces": [{"type": "pid"}]}});
+    let error = place.sandbox(hosts()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("host's network"), "{error}");
+    let mut config = place.config();
+    config.network.model = NetworkModel::None;
+    config.network.disable_new_netns = true;
+    let network = place.configured(&config, hosts()).unwrap().network;
+    assert!(network.disabled);
 }
 
 #[test]
@@ -200,8 +215,6 @@ fn the_network_is_connected_as_configured() {
         !network("").required,
         "nothing was promised to one that we make"
     );
-    let hosts = place.configured(&config, json!({})).unwrap().network;
-    assert!(hosts.disabled && !hosts.required);
 }
 
 #[test]

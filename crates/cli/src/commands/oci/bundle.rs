@@ -29,6 +29,7 @@ impl Plan {
         match pod_role(&bundle.spec)? {
             PodRole::Sandbox => {
                 let config = sandbox_of_bundle(config, bundle, id.clone(), systemd)?;
+                refuse_network_of_other(runtime, &config).await?;
                 Ok(Self::Sandbox(Box::new(config)))
             }
             PodRole::Member { sandbox, process } => {
@@ -70,6 +71,30 @@ async fn joined(
         ),
     };
     Ok(found.id)
+}
+
+/// Refuses a namespace that the machine of another sandbox has, as `podman run --network container:ID`
+/// asks for.
+async fn refuse_network_of_other(runtime: &Runtime, config: &SandboxConfig) -> anyhow::Result<()> {
+    let namespace = config.network.namespace.as_deref();
+    let Some(process) = namespace.and_then(process_of) else {
+        return Ok(());
+    };
+    if let Some(other) = runtime.sandbox_of_process(process).await? {
+        bail!(
+            "container {} is to have the network of sandbox {other}, which is that of a machine: \
+             containers share a network within one machine, so put both into one pod",
+            config.id
+        );
+    }
+    Ok(())
+}
+
+/// The process that `/proc/PID/ns/net` is of.
+fn process_of(namespace: &Path) -> Option<u32> {
+    let rest = namespace.strip_prefix("/proc").ok()?;
+    let pid = rest.components().next()?.as_os_str().to_str()?;
+    pid.parse().ok()
 }
 
 /// Refuses an id that another container has.
