@@ -119,16 +119,16 @@ pub struct NetworkConfig {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
     /// How frames get from the namespace's interfaces to the machine.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub model: NetworkModel,
     /// Queues of each interface; one for each CPU when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<NonZeroU16>,
     /// Use the kernel's vhost-net for the data path where the host has it.
-    #[serde(default = "yes")]
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub vhost: bool,
     /// The rate of every interface that `rates` does not name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rate: RateLimit,
     /// The rates of single interfaces, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -162,6 +162,10 @@ impl Default for NetworkConfig {
 
 const fn yes() -> bool {
     true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// When the sandbox ends by itself.
