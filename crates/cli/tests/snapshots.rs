@@ -152,12 +152,17 @@ fn bundles(folder: &Path) -> PathBuf {
         ),
         (
             "terminal",
-            r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"},"linux":{},
+            r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"network"}]},
  "process":{"terminal":true,"args":["sh"],"cwd":"/","user":{"uid":0,"gid":0}}}"#,
         ),
         (
-            "good",
+            "hosts",
             r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"},"linux":{},
+ "process":{"args":["sh"],"cwd":"/","user":{"uid":0,"gid":0}}}"#,
+        ),
+        (
+            "good",
+            r#"{"ociVersion":"1.2.0","root":{"path":"rootfs"},"linux":{"namespaces":[{"type":"network"}]},
  "process":{"args":["sh"],"cwd":"/","user":{"uid":0,"gid":0}}}"#,
         ),
         (
@@ -238,6 +243,7 @@ fn errors() {
         "create -b mistyped x",
         "create -b unrooted x",
         "create -b member x",
+        "create -b hosts x",
         "create -b terminal x",
         "create -b terminal --console-socket nosuch.sock x",
         "create -b good --console-socket nosuch.sock x",
