@@ -17,6 +17,9 @@ pub(crate) mod patch;
 
 pub(crate) use address::PciPath;
 
+/// What PCI calls network devices of virtio: as of version 1, and before.
+const NETWORK_IDS: [&str; 2] = ["0x1041", "0x1000"];
+
 /// A block device of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -71,6 +74,16 @@ pub(crate) async fn find_interface(agent: &Agent, path: &PciPath) -> Result<u32>
         interface_below(&path.sysfs(sys)?)
     })
     .await
+}
+
+/// Whether the machine has a virtio network device (virtio 1.2, 4.1.2: device type 1).
+pub(crate) fn has_network_device(sys: &Path) -> bool {
+    let devices = std::fs::read_dir(sys.join("bus/pci/devices"));
+    let is_one = |entry: std::fs::DirEntry| {
+        let read = |name| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        read("vendor").trim() == "0x1af4" && NETWORK_IDS.contains(&read("device").trim())
+    };
+    devices.is_ok_and(|entries| entries.flatten().any(is_one))
 }
 
 /// Scans now and at every device event until something is found or the time is up.

@@ -5,6 +5,7 @@
 //! network, files. `docs/architecture.md` says who calls it; `virtcontainers-agent-proto` has the
 //! messages.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +140,11 @@ async fn run(config: Config, engine: Engine) -> Result<(), String> {
         .map_err(|error| format!("listen on {}: {error}", config.listen))?;
     if config.announce_vport != 0 {
         tokio::spawn(server::announce(config.announce_vport));
+    }
+    if device::has_network_device(Path::new("/sys")) {
+        // The host sets it up soon, and is not here yet.
+        let modules = agent.modules.clone();
+        tokio::spawn(async move { modules.load([modules::NET]).await });
     }
     if let Some(stream) = log_stream {
         tokio::spawn(stream.serve(config.log_vport));

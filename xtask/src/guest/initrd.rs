@@ -13,7 +13,7 @@ use super::modules::Picked;
 
 /// Names the layout that this builder writes; a change of the layout changes it, so that guests
 /// in the cache are built anew.
-pub(super) const BUILDER: &str = "xtask-guest-2";
+pub(super) const BUILDER: &str = "xtask-guest-3";
 
 const DIRECTORIES: &[(&str, u32)] = &[
     ("dev", 0o755),

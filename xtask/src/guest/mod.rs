@@ -7,6 +7,7 @@ mod bzimage;
 mod cpio;
 mod initrd;
 mod kernel;
+mod lean;
 mod manifest;
 mod modules;
 

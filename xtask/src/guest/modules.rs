@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::lean::lean;
 use crate::cmd::Cmd;
 
 /// The groups that the guest loads by name, each with the modules that it is there for.
@@ -109,7 +110,7 @@ pub(super) fn pick(tree: &Tree) -> Result<Picked> {
             groups.push(' ');
             groups.push_str(&file);
             if let Entry::Vacant(place) = files.entry(file) {
-                place.insert(tree.read(&name)?);
+                place.insert(lean(&tree.read(&name)?));
             }
         }
         groups.push('\n');

@@ -120,3 +120,20 @@ async fn what_does_not_appear_is_named() {
     let text = waited.unwrap_err().to_string();
     assert_eq!(text, "it did not appear within 0 s");
 }
+
+#[test]
+fn network_devices_are_told_by_their_ids() {
+    let sys = tempfile::tempdir().unwrap();
+    assert!(!has_network_device(sys.path()), "there is no bus");
+    let device = |name: &str, vendor: &str, device: &str| {
+        let folder = sys.path().join("bus/pci/devices").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("vendor"), format!("{vendor}\n")).unwrap();
+        std::fs::write(folder.join("device"), format!("{device}\n")).unwrap();
+    };
+    device("0000:00:01.0", "0x1af4", "0x1053");
+    device("0000:00:02.0", "0x8086", "0x1041");
+    assert!(!has_network_device(sys.path()));
+    device("0000:01:01.0", "0x1af4", "0x1041");
+    assert!(has_network_device(sys.path()));
+}

@@ -67,12 +67,11 @@ impl Connected {
             attached,
         } = self;
         let set_up = async {
-            let details = create_sandbox(job, &*agent)
-                .await
-                .map_err(BootFailure::at(Phase::Sandbox))?;
-            network::set_up(&*agent, guest)
-                .await
-                .map_err(BootFailure::at(Phase::Sandbox))?;
+            // At once: neither needs the other, and a kata-agent is told of its network first.
+            let sandbox = create_sandbox(job, &*agent);
+            let network = network::set_up(&*agent, guest);
+            let (details, ()) =
+                tokio::try_join!(sandbox, network).map_err(BootFailure::at(Phase::Sandbox))?;
             lap.completed(Phase::Sandbox);
             let roles = roles(job.config);
             for (container, role) in containers.into_iter().zip(roles) {
