@@ -4,6 +4,8 @@ mod attached;
 mod devices;
 mod guest;
 mod late;
+#[cfg(test)]
+mod tests;
 mod wanted;
 pub(crate) mod wire;
 
