@@ -119,7 +119,7 @@ fn the_guest_with_its_agent() -> Result<()> {
             "process":{{"args":["sh","-c","echo c > /proc/sysrq-trigger; sleep 100"],"cwd":"/",
                 "env":["PATH=/bin"],"user":{{"uid":0,"gid":0}}}},
             "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}}],
-            "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"mount"}}]}}}}"#,
+            "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"network"}},{{"type":"mount"}}]}}}}"#,
             place.rootfs().display()
         ),
     )?;

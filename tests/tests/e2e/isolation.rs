@@ -29,7 +29,7 @@ fn run(
         "linux": {
             "namespaces": [
                 { "type": "pid" }, { "type": "mount" }, { "type": "ipc" }, { "type": "uts" },
-                { "type": "cgroup" },
+                { "type": "cgroup" }, { "type": "network" },
             ],
         },
     });
