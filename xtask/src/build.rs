@@ -30,11 +30,11 @@ pub(crate) fn vc(profile: Profile) -> Result<PathBuf> {
 /// Builds the program that connects network namespaces and has a script do the same, as shipped, and
 /// returns it.
 pub(crate) fn network_speed() -> Result<PathBuf> {
-    let command = cargo::host().args(["build", "--release", "--example", "speed"]);
+    let command = cargo::host().args(["build", "--release", "--example", "connecting"]);
     cargo::build_quietly(command.args(["--package", "virtcontainers-network"]))
-        .context("cannot build the example speed of the network")?;
+        .context("cannot build the example `connecting` of the network")?;
     let examples = cargo::target_dir()?.join("release");
-    Ok(cargo::program(&examples, "examples", "speed"))
+    Ok(cargo::program(&examples, "examples", "connecting"))
 }
 
 /// Builds every program and every test of the workspace in one go, so that nothing of it is built

@@ -1,5 +1,5 @@
 //! How long connecting a namespace and taking it back take, against a shell script of `ip` and `tc`
-//! that does the same: `cargo run --release -p virtcontainers-network --example speed -- [ROUNDS]`,
+//! that does the same: `cargo run --release -p virtcontainers-network --example connecting -- [ROUNDS]`,
 //! as root. One line of JSON for each model and number of interfaces, with medians in milliseconds.
 //!
 //! `machine_end` is how long the descriptors take to be closed, which the script does not open: the
