@@ -5,7 +5,14 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use virtcontainers_types::{IpAddress, NetworkModel as Model, RateLimit};
+use virtcontainers_types::{
+    Capabilities, IpAddress, NetworkConfig, NetworkModel as Model, RateLimit, VcpuCount,
+};
+
+use crate::View;
+
+/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
+const MOST_QUEUES: u16 = 256;
 
 /// How a machine is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +81,30 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What a sandbox's settings mean for what was seen, for a machine of so many CPUs that is made with
+    /// these capabilities. Pure.
+    ///
+    /// Settings for interfaces that are not there are left out: they are for many sandboxes, of which
+    /// not each has every interface.
+    pub fn of(
+        settings: &NetworkConfig,
+        view: &View,
+        vcpus: VcpuCount,
+        capabilities: &Capabilities,
+    ) -> Self {
+        Self {
+            model: settings.model,
+            // A queue for each CPU, so that none waits for another's.
+            queues: settings.queues.unwrap_or_else(|| one_for_each(vcpus)),
+            vhost: settings.vhost,
+            max_interfaces: capabilities.network_devices.into(),
+            limit: settings.rate,
+            limits: of_links(view, &settings.rates),
+            vhost_user: of_links(view, &settings.vhost_user),
+            ..Self::default()
+        }
+    }
+
     /// The rate of an interface.
     pub fn limit_of(&self, interface: &str) -> RateLimit {
         self.limits.get(interface).copied().unwrap_or(self.limit)
@@ -93,4 +124,16 @@ impl Config {
         let over = self.overrides.get(interface);
         over.map_or(&[], |over| &over.addresses)
     }
+}
+
+fn of_links<T: Clone>(view: &View, all: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let there = |name: &String| view.links.iter().any(|link| link.name == *name);
+    let some = all.iter().filter(|(name, _)| there(name));
+    some.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn one_for_each(vcpus: VcpuCount) -> NonZeroU16 {
+    let count = u16::try_from(vcpus.count()).unwrap_or(MOST_QUEUES);
+    NonZeroU16::new(count.min(MOST_QUEUES)).unwrap_or(NonZeroU16::MIN)
 }

@@ -13,4 +13,4 @@ pub(crate) use attached::{Attached, AttachedDevice};
 pub(crate) use devices::devices;
 pub(crate) use guest::{set_routes, set_up};
 pub(crate) use late::await_interface;
-pub(crate) use wanted::{added, decide, fallback};
+pub(crate) use wanted::{added, decide, fallback, link_of};

@@ -1,11 +1,9 @@
 //! What a machine would get of a network namespace, if one were made now.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::path::Path;
 
 use virtcontainers_network::{self as network, Plan, View};
-use virtcontainers_types::{Capabilities, NetworkConfig, VcpuCount};
+use virtcontainers_types::Capabilities;
 
 use crate::{Config, Error, registry};
 
@@ -22,48 +20,20 @@ pub fn plan_network(config: &Config, namespace: &Path) -> Result<Plan, Error> {
     let capabilities = registry::capabilities(config)?;
     let opened = network::open_namespace(namespace).map_err(failed)?;
     let view = network::scan(&opened).map_err(failed)?;
-    let connection = connection(config, &capabilities, &view);
+    let connection = connection(config, &view, &capabilities);
     network::plan(&view, &connection).map_err(failed)
 }
 
-fn connection(config: &Config, capabilities: &Capabilities, view: &View) -> network::Config {
-    let NetworkConfig {
-        model,
-        queues,
-        vhost,
-        rate,
-        rates,
-        vhost_user,
-        ..
-    } = config.network.settings();
-    network::Config {
-        model,
-        queues: queues.unwrap_or_else(|| one_for_each(config.hypervisor.qemu.vcpus)),
-        vhost,
-        max_interfaces: capabilities.network_devices.into(),
-        limit: rate,
-        limits: of_links(view, rates),
-        vhost_user: of_links(view, vhost_user),
-        ..network::Config::default()
-    }
-}
-
-/// A configuration is for many namespaces, of which not each has every interface.
-fn of_links<T>(view: &View, mut all: BTreeMap<String, T>) -> BTreeMap<String, T> {
-    all.retain(|name, _| view.links.iter().any(|link| link.name == *name));
-    all
-}
-
-fn one_for_each(vcpus: VcpuCount) -> NonZeroU16 {
-    let count = u16::try_from(vcpus.count()).unwrap_or(u16::MAX);
-    NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN)
+fn connection(config: &Config, view: &View, capabilities: &Capabilities) -> network::Config {
+    let settings = config.network.settings();
+    network::Config::of(&settings, view, config.hypervisor.qemu.vcpus, capabilities)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::{ByteRate, RateSection};
-    use virtcontainers_types::RateLimit;
+    use virtcontainers_types::{RateLimit, VcpuCount};
 
     #[test]
     fn a_machine_is_connected_as_configured() {
@@ -79,7 +49,7 @@ mod tests {
             config.network.rates.insert(name.to_owned(), slow);
         }
         let capabilities = registry::capabilities(&config).unwrap();
-        let connection = connection(&config, &capabilities, &view);
+        let connection = connection(&config, &view, &capabilities);
         assert_eq!(connection.queues.get(), 3);
         let limit = RateLimit {
             inbound: Some(4096),

@@ -1,17 +1,11 @@
 //! What a sandbox's configuration means for the interfaces of its namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU16;
+use std::collections::BTreeSet;
 
 use virtcontainers_network::{self as network, Config, Override, Plan, View};
-use virtcontainers_types::{
-    Capabilities, Interface, NetworkConfig, Route, SandboxConfig, VcpuCount,
-};
+use virtcontainers_types::{Capabilities, Interface, Route, SandboxConfig};
 
 use super::{Attached, AttachedDevice};
-
-/// More queues than the kernel gives to one tap (`MAX_TAP_QUEUES`).
-const MOST_QUEUES: u16 = 256;
 
 /// Decides how the machine of `sandbox` is connected to the interfaces of its namespace that it does
 /// not have yet. Pure.
@@ -37,10 +31,7 @@ pub(crate) fn added(
     attached: &Attached,
     interface: &Interface,
 ) -> Result<Plan, network::Error> {
-    let link = match interface.device.is_empty() {
-        true => &interface.name,
-        false => &interface.device,
-    };
+    let link = link_of(interface).to_owned();
     let given = Override {
         name: Some(interface.name.clone()).filter(|name| !name.is_empty()),
         addresses: interface.addresses.clone(),
@@ -50,6 +41,14 @@ pub(crate) fn added(
     config.only = Some(BTreeSet::from([link.clone()]));
     config.overrides.insert(link.clone(), given);
     network::plan(view, &config)
+}
+
+/// The link of the namespace that a caller means.
+pub(crate) fn link_of(interface: &Interface) -> &str {
+    match interface.device.is_empty() {
+        true => &interface.name,
+        false => &interface.device,
+    }
 }
 
 /// The routes that take the place of those that went with a device: to the same destinations,
@@ -79,27 +78,10 @@ fn config(
     capabilities: &Capabilities,
     attached: &Attached,
 ) -> Config {
-    let NetworkConfig {
-        model,
-        queues,
-        vhost,
-        rate,
-        rates,
-        vhost_user,
-        ..
-    } = &sandbox.network;
     Config {
-        model: *model,
-        // A queue for each CPU, so that none waits for another's.
-        queues: queues.unwrap_or_else(|| for_each(sandbox.vcpus)),
-        vhost: *vhost,
-        max_interfaces: capabilities.network_devices.into(),
-        limit: *rate,
-        limits: of_links(view, rates),
-        vhost_user: of_links(view, vhost_user),
         connected: attached.links().map(str::to_owned).collect(),
         overrides: attached.devices.iter().map(as_told).collect(),
-        ..Config::default()
+        ..Config::of(&sandbox.network, view, sandbox.vcpus, capabilities)
     }
 }
 
@@ -117,19 +99,4 @@ fn as_told(device: &AttachedDevice) -> (String, Override) {
         mtu: Some(*mtu),
     };
     (device.endpoint.name.clone(), told)
-}
-
-/// What is configured for the links that are there. A configuration is for many sandboxes, of which
-/// not each has every interface.
-fn of_links<T: Clone>(view: &View, all: &BTreeMap<String, T>) -> BTreeMap<String, T> {
-    let links: BTreeSet<_> = view.links.iter().map(|link| &link.name).collect();
-    let there = all.iter().filter(|(name, _)| links.contains(name));
-    there
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-fn for_each(vcpus: VcpuCount) -> NonZeroU16 {
-    let count = u16::try_from(vcpus.count()).unwrap_or(MOST_QUEUES);
-    NonZeroU16::new(count.min(MOST_QUEUES)).unwrap_or(NonZeroU16::MIN)
 }

@@ -10,7 +10,7 @@ use virtcontainers_types::{
 use crate::error::{Context, Error, ErrorKind};
 use crate::intent::{self, Intent};
 use crate::network::{Attached, AttachedDevice, added, await_interface, decide, devices};
-use crate::network::{fallback, set_routes, set_up};
+use crate::network::{fallback, link_of, set_routes, set_up};
 use crate::runtime::Runtime;
 
 /// Whether an interface that was promised is waited for.
@@ -49,8 +49,8 @@ impl Runtime {
     /// Blocks the calling thread for some milliseconds. Errors: `NotFound` for the sandbox or the
     /// link; `AlreadyExists` for a link that is connected; `Invalid` for what cannot be, a name or a
     /// hardware address that another one has, or no room; `WrongState`; `Unsupported` for a sandbox
-    /// without a namespace, for a backend that does not plug network devices, and as
-    /// [`virtcontainers_network::plan`]; `Gone`; what the guest says. Nothing is left of it then.
+    /// without a namespace, for a backend that does not plug network devices, for a device of the
+    /// host, and as [`virtcontainers_network::plan`]; `Gone`; what the guest says. Nothing is left of it then.
     /// Dropping the future leaves an addition that the next operation takes back.
     #[instrument(skip_all, fields(subsystem = "network", sandbox = %id, interface = interface.name))]
     pub async fn add_interface(
@@ -370,12 +370,5 @@ fn can_come_late(plan: &Plan) -> Result<(), Error> {
             Err(Error::new(ErrorKind::Unsupported, message))
         }
         None => Ok(()),
-    }
-}
-
-fn link_of(interface: &Interface) -> &str {
-    match interface.device.is_empty() {
-        true => &interface.name,
-        false => &interface.device,
     }
 }
